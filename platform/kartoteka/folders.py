@@ -1,0 +1,111 @@
+"""Folders of arrays on a local disk: written whole or not at all, and checked when they are opened.
+
+A shard is several files that mean nothing apart. It is written beside its place and renamed when all of it is on the
+disk; its description lists the size of each file, so that a torn or missing one is named at once, not by a wild read.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import orjson
+
+DESCRIPTION = "shard.json"
+S = TypeVar("S")
+
+
+@contextmanager
+def whole_folder(target: str | os.PathLike[str]) -> Iterator[Path]:
+    """A new folder to write into; it takes the place of `target` when the block ends without an error.
+
+    Raises `OSError` (a full disk, a missing permission); nothing of the new folder is left then.
+    """
+    target = Path(target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    beside = target.parent / f".{target.name}.{uuid.uuid4().hex}.tmp"
+    beside.mkdir()
+    try:
+        yield beside
+        for file in beside.iterdir():
+            _sync(file)
+        _sync(beside)
+        if target.exists():  # a rename replaces only an empty folder
+            aside = target.parent / f".{target.name}.{uuid.uuid4().hex}.old"
+            target.rename(aside)
+            beside.rename(target)
+            shutil.rmtree(aside)
+        else:
+            beside.rename(target)
+        _sync(target.parent)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def describe(folder: Path, kind: str, values: dict[str, Any]) -> None:
+    """Write the description of `folder`: `values` and the size in bytes of every file that is there."""
+    files = {file.name: file.stat().st_size for file in sorted(folder.iterdir())}
+    text = orjson.dumps({**values, "kind": kind, "files": files}, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS)
+    (folder / DESCRIPTION).write_bytes(text)
+
+
+def description(folder: str | os.PathLike[str], kind: str) -> dict[str, Any]:
+    """The description of a folder, once its files have been compared with it.
+
+    Raises `ValueError` naming the file that is missing, torn, or not of this `kind`.
+    """
+    folder = Path(folder)
+    path = folder / DESCRIPTION
+    try:
+        values = orjson.loads(path.read_bytes())
+    except OSError as error:
+        raise ValueError(f"{kind}: cannot read {path}: {error.strerror}") from None
+    except orjson.JSONDecodeError as error:
+        raise ValueError(f"{kind}: {path} is not a description: {error}") from None
+    if not isinstance(values, dict) or values.get("kind") != kind:
+        raise ValueError(f"{kind}: {path} does not describe a shard of this kind")
+    for name, size in values["files"].items():
+        file = folder / name
+        if not file.is_file():
+            raise ValueError(f"{kind}: {file} is missing")
+        if file.stat().st_size != size:
+            raise ValueError(f"{kind}: {file} is torn: {file.stat().st_size} bytes of {size}")
+    return values
+
+
+def open_shards(
+    source: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    kind: str,
+    open_shard: Callable[[Path], S],
+    common: Callable[[S], object],
+    otherwise: str,
+) -> list[S]:
+    """Open the shards of a directory (its subfolders by name), or the given shard folders in their order.
+
+    `common` is what all shards of one index have in common. Raises `ValueError`: no shard, or one that differs in it;
+    `otherwise` says in words what that one is.
+    """
+    if isinstance(source, (str, os.PathLike)):
+        folders = sorted(path for path in Path(source).glob("[!.]*") if path.is_dir())
+    else:
+        folders = [Path(folder) for folder in source]
+    if not folders:
+        raise ValueError(f"{kind}: no shard in {source}")
+    shards = [open_shard(folder) for folder in folders]
+    for folder, shard in zip(folders, shards, strict=True):
+        if common(shard) != common(shards[0]):
+            raise ValueError(f"{kind}: {folder} {otherwise}")
+    return shards
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,1 @@
+"""Text rules of the archive: normalising, language, words and stems, PRMU classes, terms. Functions on strings."""
