@@ -1,0 +1,130 @@
+"""The encoder: texts in, unit vectors out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+import numpy as np
+import torch
+
+from kartoteka.encoding.batches import plan_batches
+from kartoteka.encoding.int16 import Int16Bert, can_quantise
+from kartoteka.encoding.models import ModelFiles, resolve_model
+from kartoteka.encoding.packed import PackedBert, can_pack
+from kartoteka.encoding.pooling import normalise, pool
+from kartoteka.encoding.precision import DTYPES, choose_device, choose_precision
+from kartoteka.encoding.settings import EncodingSettings
+from kartoteka.encoding.tokens import TextTokeniser, Tokens
+from kartoteka.encoding.transformer import PaddedTransformer, load_dense, load_tokenizer, load_transformer
+
+#: Tokens of a batch when the settings leave it open: the states of an int16 batch stay in the cache.
+_BUDGET = {"int16": 1024, "cpu": 4096, "cuda": 65536}
+
+
+class Encoder:
+    """A loaded model. Make one with `load_encoder`."""
+
+    def __init__(
+        self, files: ModelFiles, device: torch.device, precision: str | None, settings: EncodingSettings
+    ) -> None:
+        self._files = files
+        model = load_transformer(files)
+        tokenizer, tokenizer_limit = load_tokenizer(files)
+        limits = [_positions(model.config), files.max_tokens, settings.max_tokens, tokenizer_limit]
+        #: Tokens of a text that are read, special tokens included.
+        self.max_tokens: int = min(limit for limit in limits if limit)
+        prompt = files.prompt if settings.prompt is None else settings.prompt
+        self._tokeniser = TextTokeniser(tokenizer, self.max_tokens, prompt=prompt, threads=settings.threads)
+        self._dense = [load_dense(dense) for dense in files.dense]
+        width = model.config.hidden_size * len(files.poolings)
+        #: Numbers in a vector.
+        self.dimension: int = self._dense[-1][0].out_features if self._dense else width
+        chosen = precision or settings.precision
+        self._precision = choose_precision(chosen, device, int16=can_quantise(model, device))
+        self._threads = 1
+        if self._precision == "int16":
+            self._states, self._threads = Int16Bert(model), settings.threads
+        elif device.type == "cpu" and can_pack(model):
+            self._states = PackedBert(model, DTYPES[self._precision], compiled=settings.compile)
+        else:
+            self._states = PaddedTransformer(model, device, DTYPES[self._precision])
+        own = "int16" if self._precision == "int16" else device.type
+        self._budget = settings.token_budget or _BUDGET[own]
+
+    @property
+    def identity(self) -> dict[str, str | int | None]:
+        """What a manifest says of the model: name, revision, sha256 of the weights, dimension, precision."""
+        return {
+            "name": self._files.name,
+            "revision": self._files.revision,
+            "sha256": self._files.sha256,
+            "dimension": self.dimension,
+            "precision": self._precision,
+        }
+
+    def tokenise(self, texts: Sequence[str]) -> Tokens:
+        """Tokens of `texts`, each cut to `max_tokens`."""
+        return self._tokeniser(texts)
+
+    def encode(self, texts: Sequence[str]) -> np.ndarray:
+        """Vectors of `texts`: float32 [n, dimension], unit length."""
+        return self.encode_tokens(self.tokenise(texts))
+
+    def encode_tokens(self, tokens: Tokens) -> np.ndarray:
+        """Vectors of tokenised texts: float32 [n, dimension], unit length (zeros for a text without any token).
+
+        The same tokens give the same bits in every process of one machine and one set of versions.
+        """
+        vectors = np.zeros((len(tokens), self.dimension), np.float32)
+        batches = plan_batches(tokens.lengths, self._budget, padded=self._states.padded)
+        if self._threads == 1:
+            for batch in batches:
+                vectors[batch] = self._encode_batch(tokens, batch)
+        else:
+            with ThreadPoolExecutor(self._threads) as workers:
+                for batch, part in zip(batches, workers.map(partial(self._encode_batch, tokens), batches), strict=True):
+                    vectors[batch] = part
+        return vectors
+
+    @torch.inference_mode()
+    def _encode_batch(self, tokens: Tokens, batch: np.ndarray) -> np.ndarray:
+        """Vectors of the texts numbered in `batch`, which run together."""
+        pieces = [tokens.ids[tokens.offsets[i] : tokens.offsets[i + 1]] for i in batch]
+        lengths = [len(piece) for piece in pieces]
+        ids = torch.from_numpy(np.concatenate(pieces).astype(np.int64))
+        pooled = pool(self._states(ids, lengths), lengths, self._files.poolings).cpu()
+        for dense in self._dense:
+            pooled = dense(pooled)
+        return normalise(pooled).numpy()
+
+
+def load_encoder(
+    model: str,
+    *,
+    revision: str | None = None,
+    device: str = "auto",
+    precision: str | None = None,
+    settings: EncodingSettings | None = None,
+) -> Encoder:
+    """Load `model`: a directory, a hub id, or `demo`.
+
+    `precision` overrides that of `settings`. Sets the number of torch's threads for the whole process: call it in the
+    process that encodes. Raises `ValueError`, one line naming `encoder`, `device` or `precision`.
+    """
+    settings = settings or EncodingSettings()
+    chosen = choose_device(device)
+    files = resolve_model(model, revision)
+    torch.set_num_threads(settings.threads)
+    return Encoder(files, chosen, precision, settings)
+
+
+def _positions(config: object) -> int | None:
+    """Tokens that the position embeddings have room for: RoBERTa's begin after the padding id."""
+    room = getattr(config, "max_position_embeddings", None)
+    if not room or room < 0:
+        return None
+    return (
+        room - config.pad_token_id - 1 if "roberta" in config.model_type or config.model_type == "camembert" else room
+    )

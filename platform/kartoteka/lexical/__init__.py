@@ -1,0 +1,1 @@
+"""BM25 over shards that score as one index."""

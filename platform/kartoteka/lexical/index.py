@@ -1,0 +1,180 @@
+"""The lexical index of an edition: shards asked as one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+
+from kartoteka.folders import open_shards
+from kartoteka.lexical.kernels import BLOCK, STRETCH, candidates, score_all, score_candidates
+from kartoteka.lexical.settings import LexicalSettings
+from kartoteka.lexical.shard import KIND, Shard
+from kartoteka.lexical.terms import Tokens, encode_tokens
+
+BATCH = 128  # queries that pass over a block of documents together
+STEPS = 65535  # what a 16-bit accumulator holds
+
+
+class ShardedIndex:
+    """Shards of one corpus; document numbers run through the shards in order.
+
+    `search` releases the interpreter lock while it scores and keeps no state: threads may share an index.
+    """
+
+    def __init__(self, shards: Sequence[Shard], settings: LexicalSettings | None = None) -> None:
+        self.shards = tuple(shards)
+        self.settings = settings or LexicalSettings()
+        self.bases = np.cumsum([0, *(shard.documents for shard in self.shards)])
+
+    @classmethod
+    def open(
+        cls, source: str | os.PathLike[str] | Sequence[str | os.PathLike[str]], settings: LexicalSettings | None = None
+    ) -> ShardedIndex:
+        """Map the shards of a directory (its subfolders by name), or the given shard folders in their order.
+
+        Raises `ValueError`: no shard, a missing or torn file (named), or shards that are not those of one whole corpus.
+        """
+        other = "was scored with the statistics of another corpus"
+        shards = open_shards(source, KIND, Shard.open, lambda shard: shard.corpus, other)
+        index = cls(shards, settings)
+        if index.documents != shards[0].corpus["documents"]:
+            whole = shards[0].corpus["documents"]
+            raise ValueError(f"{KIND}: the shards of {source} hold {index.documents} documents of {whole}")
+        return index
+
+    @property
+    def documents(self) -> int:
+        """How many documents all shards hold."""
+        return int(self.bases[-1])
+
+    def search(
+        self,
+        queries: Sequence[Sequence[str]] | pa.Array | pa.ChunkedArray,
+        k: int,
+        exclude: np.ndarray | None = None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The k documents of the highest score for each query (a list of stems; a repeated stem counts each time).
+
+        `exclude`: int64 [queries], a document never returned for that query, -1 for none. Returns numbers int64
+        [queries, k] and scores float32 [queries, k] by score, equal scores by number; -1 and 0 where no further
+        document shares a term with the query. Raises `ValueError` naming a wrong argument.
+        """
+        if k < 1:
+            raise ValueError(f"k: {k} is not at least 1")
+        tokens = encode_tokens(queries)
+        exclude = np.full(len(tokens), -1, np.int64) if exclude is None else np.asarray(exclude, np.int64)
+        if exclude.shape != (len(tokens),):
+            raise ValueError(f"exclude: shape {exclude.shape} for {len(tokens)} queries")
+        found = [shard.terms.find(tokens.vocabulary) for shard in self.shards]
+        codes, offsets = _select(tokens, self._idf(found, len(tokens.vocabulary)), self.settings.max_query_terms)
+        numbers = np.full((len(tokens), k), -1, np.int64)
+        scores = np.zeros((len(tokens), k), np.float32)
+        filled = np.zeros(len(tokens), np.int64)
+        longest = max(shard.documents for shard in self.shards)
+        sums = np.empty((min(BATCH, len(tokens)), min(STRETCH, -(-longest // BLOCK) * BLOCK)), np.uint16)
+        for shard, base, terms in zip(self.shards, self.bases, found, strict=False):
+            local, starts = _drop_unknown(terms[codes], offsets)
+            for first in range(0, len(tokens), BATCH):
+                last = min(first + BATCH, len(tokens))
+                rows = slice(first, last)
+                _search_shard(
+                    shard,
+                    int(base),
+                    local[starts[first] : starts[last]],
+                    starts[first : last + 1] - starts[first],
+                    exclude[rows] - base,
+                    numbers[rows],
+                    scores[rows],
+                    filled[rows],
+                    sums,
+                )
+        return numbers, scores
+
+    def _idf(self, found: list[np.ndarray], size: int) -> np.ndarray:
+        idf = np.zeros(size, np.float32)
+        for shard, terms in zip(self.shards, found, strict=True):
+            here = terms >= 0
+            idf[here] = shard.idf[terms[here]]
+        return idf
+
+
+def _select(tokens: Tokens, idf: np.ndarray, most: int | None) -> tuple[np.ndarray, np.ndarray]:
+    """Tokens of known terms, of the `most` distinct ones of highest idf of each query (ties: the term in order)."""
+    keep = idf[tokens.codes] > 0
+    query = np.repeat(np.arange(len(tokens)), tokens.lengths)
+    if most is not None and keep.any():
+        pairs, inverse = np.unique(query[keep] * len(idf) + tokens.codes[keep], return_inverse=True)
+        owner, term = np.divmod(pairs, len(idf))
+        order = np.lexsort((term, -idf[term], owner))
+        rank = np.empty(len(pairs), np.int64)
+        rank[order] = np.arange(len(pairs)) - np.searchsorted(owner, owner)
+        keep[keep] = rank[inverse] < most
+    return _cut(tokens.codes, query, keep, len(tokens))
+
+
+def _drop_unknown(local: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    query = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
+    return _cut(local, query, local >= 0, len(offsets) - 1)
+
+
+def _cut(codes: np.ndarray, query: np.ndarray, keep: np.ndarray, queries: int) -> tuple[np.ndarray, np.ndarray]:
+    offsets = np.zeros(queries + 1, np.int64)
+    np.cumsum(np.bincount(query[keep], minlength=queries), out=offsets[1:])
+    return codes[keep], offsets
+
+
+def _search_shard(
+    shard: Shard,
+    base: int,
+    tokens: np.ndarray,
+    starts: np.ndarray,
+    exclude: np.ndarray,
+    numbers: np.ndarray,
+    scores: np.ndarray,
+    filled: np.ndarray,
+    sums: np.ndarray,
+) -> None:
+    """Merge the best of one shard into the lists `numbers` and `scores` [queries, k]."""
+    k = numbers.shape[1]
+    postings = (shard.indptr, shard.indices, shard.data)
+    capacity = min(4 * k + 1024, shard.documents + 1)
+    bounds = np.empty((len(starts) - 1, capacity), np.int32)
+    found = np.empty((len(starts) - 1, capacity), np.int32)
+    most = np.zeros(len(tokens) + 1, np.int64)
+    np.cumsum(shard.idf[tokens] / shard.step + 2, out=most[1:])
+    fits = (most[starts[1:]] - most[starts[:-1]]) <= STEPS
+    count = candidates(
+        tokens,
+        starts,
+        exclude,
+        fits,
+        scores,
+        *postings,
+        shard.row_of,
+        shard.dense,
+        shard.step,
+        shard.documents,
+        sums[: len(starts) - 1],
+        bounds,
+        found,
+    )
+    score_candidates(
+        tokens,
+        starts,
+        found,
+        count,
+        len(shard.idf),
+        shard.forward,
+        shard.forward_terms,
+        shard.forward_scores,
+        base,
+        numbers,
+        scores,
+        filled,
+    )
+    for q in np.flatnonzero(count < 0):
+        asked = tokens[starts[q] : starts[q + 1]]
+        filled[q] = score_all(asked, exclude[q], *postings, shard.documents, base, numbers[q], scores[q], filled[q])

@@ -1,0 +1,1 @@
+"""Nearest neighbours over shards of vectors: exact below a size, FAISS inverted lists above."""

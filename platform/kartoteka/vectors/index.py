@@ -1,0 +1,151 @@
+"""The vector index of an edition: shards asked as one, with filters."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+import faiss
+import numpy as np
+import pyarrow as pa
+from threadpoolctl import ThreadpoolController
+
+from kartoteka.folders import open_shards
+from kartoteka.vectors.choose import KIND, check
+from kartoteka.vectors.exact import compare, nearest
+from kartoteka.vectors.settings import VectorSettings
+from kartoteka.vectors.shard import Shard
+
+_BLAS = ThreadpoolController()  # numpy's: it would take every core otherwise
+
+
+class ShardedVectors:
+    """Shards of one quantiser; document numbers run through the shards in order."""
+
+    def __init__(self, shards: Sequence[Shard], settings: VectorSettings | None = None) -> None:
+        self.shards = tuple(shards)
+        self.settings = settings or VectorSettings()
+        self.bases = np.cumsum([0, *(len(shard) for shard in self.shards)])
+        self.dimension: int = self.shards[0].quantiser["dimension"]
+        self.exact = self.shards[0].lists is None
+
+    @classmethod
+    def open(
+        cls, source: str | os.PathLike[str] | Sequence[str | os.PathLike[str]], settings: VectorSettings | None = None
+    ) -> ShardedVectors:
+        """Map the shards of a directory (its subfolders by name), or the given shard folders in their order.
+
+        Raises `ValueError`: no shard, a missing or torn file (named), or shards of different quantisers.
+        """
+        other = "was written with another quantiser"
+        return cls(open_shards(source, KIND, Shard.open, lambda shard: shard.quantiser, other), settings)
+
+    @property
+    def documents(self) -> int:
+        """How many vectors all shards hold."""
+        return int(self.bases[-1])
+
+    @property
+    def ids(self) -> pa.ChunkedArray:
+        """The document id of every number, memory-mapped."""
+        return pa.chunked_array([chunk for shard in self.shards for chunk in shard.ids.chunks], pa.large_string())
+
+    def search(
+        self,
+        queries: np.ndarray,
+        k: int,
+        exclude: np.ndarray | None = None,
+        allowed: np.ndarray | None = None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The k documents of the largest inner product with each query, float32 [q, d].
+
+        `exclude`: int64 [q], a number never returned for that query, -1 for none. `allowed`: only these are returned;
+        a bool mask [documents] or ascending numbers. Returns numbers int64 [q, k] and scores float32 [q, k] by score,
+        equal scores by number; -1 and 0 where there are no more. Raises `ValueError` naming a wrong argument.
+        """
+        if k < 1:
+            raise ValueError(f"k: {k} is not at least 1")
+        queries = np.ascontiguousarray(check(queries, self.dimension, "queries"), np.float32)
+        exclude = np.full(len(queries), -1, np.int64) if exclude is None else np.asarray(exclude, np.int64)
+        if exclude.shape != (len(queries),):
+            raise ValueError(f"exclude: shape {exclude.shape} for {len(queries)} queries")
+        numbers = None if allowed is None else self._numbers(allowed)
+        best = np.full((len(queries), k), -1, np.int64)
+        scores = np.zeros((len(queries), k), np.float32)
+        filled = np.zeros(len(queries), np.int64)
+        share = 1.0 if numbers is None else len(numbers) / max(self.documents, 1)
+        if self.exact or share <= self.settings.scan_below:
+            self._scan(queries, exclude, numbers, best, scores, filled)
+        elif len(queries):
+            self._probe(queries, exclude, numbers, share, best, scores, filled)
+        return best, scores
+
+    def _numbers(self, allowed: np.ndarray) -> np.ndarray:
+        allowed = np.asarray(allowed)
+        if allowed.dtype == np.bool_:
+            if allowed.shape != (self.documents,):
+                raise ValueError(f"allowed: a mask of shape {allowed.shape} for {self.documents} documents")
+            return np.flatnonzero(allowed)
+        numbers = allowed.astype(np.int64)
+        if numbers.ndim != 1 or (np.diff(numbers) <= 0).any():
+            raise ValueError("allowed: not ascending numbers of documents")
+        if len(numbers) and not 0 <= numbers[0] <= numbers[-1] < self.documents:
+            raise ValueError(f"allowed: {numbers[0]} to {numbers[-1]} in an index of {self.documents} documents")
+        return numbers
+
+    def _part(self, shard: int, numbers: np.ndarray) -> np.ndarray:
+        """Those of the ascending `numbers` that lie in a shard, as rows of it."""
+        low, high = np.searchsorted(numbers, self.bases[shard : shard + 2])
+        return numbers[low:high] - self.bases[shard]
+
+    def _scan(
+        self,
+        queries: np.ndarray,
+        exclude: np.ndarray,
+        numbers: np.ndarray | None,
+        best: np.ndarray,
+        scores: np.ndarray,
+        filled: np.ndarray,
+    ) -> None:
+        """Compare everything, or everything that is allowed."""
+        for s, shard in enumerate(self.shards):
+            vectors, rows = shard.vectors, np.arange(len(shard))
+            if numbers is not None:
+                rows = self._part(s, numbers)
+                vectors = vectors[rows]
+            with _BLAS.limit(limits=self.settings.threads, user_api="blas"):
+                nearest(queries, vectors, rows + self.bases[s], shard.norm, exclude, best, scores, filled)
+
+    def _probe(
+        self,
+        queries: np.ndarray,
+        exclude: np.ndarray,
+        numbers: np.ndarray | None,
+        share: float,
+        best: np.ndarray,
+        scores: np.ndarray,
+        filled: np.ndarray,
+    ) -> None:
+        """Read the inverted lists of all shards, then compare the best of their union with the vectors themselves."""
+        faiss.omp_set_num_threads(self.settings.threads)
+        trained = self.shards[0].quantiser
+        # a filter thins the lists: read as many more of them as it thins
+        probes = min(trained["lists"], int(np.ceil(trained["probes"] / share)))
+        wide = best.shape[1] * self.settings.refine + 1
+        found, bounds = [], []
+        for s, shard in enumerate(self.shards):
+            parameters = faiss.SearchParametersIVF(nprobe=probes)
+            if numbers is not None:
+                rows = self._part(s, numbers)
+                parameters = faiss.SearchParametersIVF(nprobe=probes, sel=faiss.IDSelectorBatch(rows))
+            near, rows = shard.lists.search(queries, wide, params=parameters)
+            found.append(np.where(rows >= 0, rows + self.bases[s], -1))
+            bounds.append(near)
+        union, bound = np.concatenate(found, axis=1), np.concatenate(bounds, axis=1)
+        union = np.where(union == exclude[:, None], -1, union)
+        order = np.lexsort((union, -bound, union < 0), axis=1)[:, : wide - 1]
+        union = np.sort(np.take_along_axis(union, order, axis=1), axis=1)
+        for s, shard in enumerate(self.shards):
+            everyone = np.arange(len(shard)) + self.bases[s]
+            rows = [self._part(s, row) for row in union]
+            compare(queries, shard.vectors, rows, everyone, best, scores, filled)

@@ -1,0 +1,75 @@
+"""One shard of the vector index on disk: its vectors as they are, their documents, FAISS's lists above a size."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import faiss
+import numpy as np
+import pyarrow as pa
+
+from kartoteka.folders import describe, description, whole_folder
+from kartoteka.vectors.choose import KIND, Quantiser, check
+
+IDS = pa.schema([pa.field("id", pa.large_string(), nullable=False)])
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """`vectors` float16 or float32 [n, d] memory-mapped, of at most length `norm`; `ids` [n]; `lists`: FAISS's."""
+
+    vectors: np.ndarray
+    norm: float
+    ids: pa.ChunkedArray
+    lists: faiss.IndexIVF | None
+    quantiser: dict[str, Any]
+
+    def __len__(self) -> int:
+        return len(self.vectors)
+
+    @classmethod
+    def open(cls, folder: str | os.PathLike[str]) -> Shard:
+        """Map a shard. Raises `ValueError` naming the file that is missing or torn."""
+        folder = Path(folder)
+        values = description(folder, KIND)
+        path = folder / "vectors.npy"
+        try:
+            vectors = np.load(path, mmap_mode="r")
+            path = folder / "ids.arrow"
+            ids = pa.ipc.open_file(pa.memory_map(str(path))).read_all().column("id")
+            path = folder / "lists.faiss"
+            lists = None
+            if values["quantiser"]["lists"]:
+                lists = faiss.read_index(str(path), faiss.IO_FLAG_MMAP | faiss.IO_FLAG_READ_ONLY)
+        except (OSError, ValueError, EOFError, RuntimeError, pa.ArrowException) as error:
+            raise ValueError(f"{KIND}: cannot read {path}: {str(error).splitlines()[0]}") from None
+        return cls(vectors, values["norm"], ids, lists, values["quantiser"])
+
+
+def build_shard(
+    vectors: np.ndarray, ids: Sequence[str] | pa.Array, quantiser: Quantiser, folder: str | os.PathLike[str]
+) -> None:
+    """Write a shard of `vectors` [n, d] (kept as the float16 or float32 they are) and `ids` [n], whole or not at all.
+
+    Raises `ValueError`: a value that is not finite, another dimension, or another number of ids.
+    """
+    vectors = check(vectors, quantiser.dimension)
+    if len(ids) != len(vectors):
+        raise ValueError(f"ids: {len(ids)} for {len(vectors)} vectors")
+    norms = np.linalg.norm(vectors.astype(np.float32), axis=1)
+    with whole_folder(folder) as beside:
+        np.save(beside / "vectors.npy", vectors, allow_pickle=False)
+        column = ids.cast(pa.large_string()) if isinstance(ids, pa.Array) else pa.array(ids, pa.large_string())
+        with pa.OSFile(str(beside / "ids.arrow"), "wb") as sink, pa.ipc.new_file(sink, IDS) as writer:
+            writer.write_table(pa.table([column], schema=IDS))
+        if not quantiser.exact:
+            index = quantiser.empty()
+            faiss.omp_set_num_threads(1)
+            index.add(vectors.astype(np.float32))
+            faiss.write_index(index, str(beside / "lists.faiss"))
+        norm = float(norms.max(initial=0)) * 1.0001
+        describe(beside, KIND, {"quantiser": quantiser.as_dict(), "norm": norm, "documents": len(vectors)})

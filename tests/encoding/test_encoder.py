@@ -1,0 +1,181 @@
+from __future__ import annotations
+
+import logging
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from sentence_transformers import SentenceTransformer
+
+from kartoteka.encoding import native
+from kartoteka.encoding.encoder import load_encoder
+from kartoteka.encoding.settings import EncodingSettings
+from kartoteka.encoding.transformer import PaddedTransformer
+
+AVX2 = torch.backends.cpu.get_cpu_capability() in ("AVX2", "AVX512")
+PRECISIONS = ["fp32", pytest.param("int16", marks=pytest.mark.skipif(not AVX2, reason="the kernel needs AVX2"))]
+
+
+def cosines(ours, theirs):
+    theirs = np.asarray(theirs, np.float64)
+    return (ours * theirs).sum(1) / np.linalg.norm(theirs, axis=1)
+
+
+def reference(directory, texts):
+    return SentenceTransformer(str(directory), device="cpu").encode(texts, batch_size=8)
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        ("bert", {}),
+        ("bert", {"pooling": "cls", "activation": "gelu_new"}),
+        ("bert", {"pooling": "max", "activation": "relu"}),
+        ("bert", {"pooling": ["mean", "mean_sqrt_len_tokens"], "heads": 1}),
+        ("bert", {"dense": True, "hidden": 64, "heads": 8}),
+        ("roberta", {}),
+    ],
+    ids=str,
+)
+def test_same_vectors_as_sentence_transformers(tiny, texts, kind, options, precision):
+    encoder = load_encoder(str(tiny(kind, **options)), precision=precision)
+    ours = encoder.encode(texts)
+    assert ours.dtype == np.float32
+    assert ours.shape == (len(texts), encoder.dimension)
+    np.testing.assert_allclose(np.linalg.norm(ours, axis=1), 1, atol=1e-5)
+    assert cosines(ours, reference(tiny(kind, **options), texts)).min() > (0.99999 if precision == "fp32" else 0.9999)
+
+
+def test_a_model_outside_the_family_takes_the_padded_path(tiny, texts):
+    directory = tiny("distilbert")
+    encoder = load_encoder(str(directory))
+    assert encoder.identity["precision"] in ("fp32", "bf16")
+    exact = load_encoder(str(directory), precision="fp32").encode(texts)
+    assert cosines(exact, reference(directory, texts)).min() > 0.99999
+    with pytest.raises(ValueError, match=r"^precision: int16 needs"):
+        load_encoder(str(directory), precision="int16")
+
+
+def test_packed_and_padded_agree_on_states(tiny, texts):
+    encoder = load_encoder(str(tiny("roberta")), precision="fp32")
+    from transformers import AutoModel
+
+    model = AutoModel.from_pretrained(tiny("roberta"), dtype=torch.float32)
+    padded = PaddedTransformer(model.eval(), torch.device("cpu"), torch.float32)
+    tokens = encoder.tokenise(texts)
+    ids, lengths = torch.from_numpy(tokens.ids.astype(np.int64)), tokens.lengths.tolist()
+    with torch.inference_mode():
+        torch.testing.assert_close(encoder._states(ids, lengths), padded(ids, lengths), atol=2e-4, rtol=1e-4)
+
+
+def test_bf16_is_near_even_where_it_is_not_native(tiny, texts, caplog):
+    exact = load_encoder(str(tiny("bert")), precision="fp32").encode(texts)
+    with caplog.at_level(logging.WARNING):
+        near = load_encoder(str(tiny("bert")), precision="bf16")
+    assert cosines(near.encode(texts), exact).mean() > 0.999
+    native_bf16 = torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
+    assert native_bf16 or any("bf16 is not native" in record.message for record in caplog.records)
+
+
+@pytest.mark.parametrize("precision", ["auto", "fp32", "bf16"])
+def test_minilm(precision):
+    texts = [
+        "Kartoteka. " + "A library archive is embedded, given keyphrases, clustered and made searchable. " * n
+        for n in (1, 3, 9, 30)
+    ] + ["Сети Петри и их применение", "une bibliothèque numérique", "", "graph neural networks for citation analysis"]
+    encoder = load_encoder("demo", precision=precision)
+    assert (encoder.dimension, encoder.max_tokens) == (384, 256)
+    found = cosines(encoder.encode(texts), reference(encoder._files.directory, texts))
+    assert found.min() > {"fp32": 0.99999, "int16": 0.9999, "bf16": 0.9998}[encoder.identity["precision"]]
+    assert found.mean() > 0.9999
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_compiled_layers_agree(tiny, texts, precision, caplog):
+    plain = load_encoder(str(tiny("bert")), precision=precision).encode(texts)
+    settings = EncodingSettings(compile=True, token_budget=100)  # batches of several sizes
+    encoder = load_encoder(str(tiny("bert")), precision=precision, settings=settings)
+    assert cosines(encoder.encode(texts), plain).min() > (0.99999 if precision == "fp32" else 0.999)
+    assert not any("torch.compile failed" in record.message for record in caplog.records)
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_same_list_same_bits(tiny, texts, precision):
+    encoder = load_encoder(str(tiny("bert")), precision=precision, settings=EncodingSettings(token_budget=100))
+    first = encoder.encode(texts)
+    encoder.encode(texts[::-1] * 3)
+    np.testing.assert_array_equal(encoder.encode(texts), first)
+    again = load_encoder(str(tiny("bert")), precision=precision, settings=EncodingSettings(token_budget=100))
+    np.testing.assert_array_equal(again.encode(texts), first)
+
+
+@pytest.mark.skipif(not AVX2, reason="the kernel needs AVX2")
+def test_int16_gives_a_text_the_same_bits_in_any_company(tiny, texts):
+    alone = load_encoder(str(tiny("bert")), precision="int16", settings=EncodingSettings(token_budget=16))
+    together = load_encoder(str(tiny("bert")), precision="int16", settings=EncodingSettings(threads=2))
+    first = alone.encode(texts)
+    np.testing.assert_array_equal(together.encode(texts), first)
+    np.testing.assert_array_equal(together.encode(texts[::-1])[::-1], first)
+
+
+def test_nothing_to_encode(tiny):
+    encoder = load_encoder(str(tiny("bert")))
+    assert encoder.encode([]).shape == (0, encoder.dimension)
+    vectors = encoder.encode(["", "", "   "])
+    np.testing.assert_allclose(vectors[0], vectors[2], atol=1e-6)
+    assert np.isfinite(vectors).all()
+
+
+def test_prompt_of_the_model_and_of_the_settings(tiny):
+    directory = tiny("bert", prompts={"query": "the cat "}, default_prompt_name="query")
+    own = load_encoder(str(directory), precision="fp32").encode(["dog runs"])
+    assert cosines(own, reference(directory, ["dog runs"])).min() > 0.99999
+    none = load_encoder(str(directory), precision="fp32", settings=EncodingSettings(prompt=""))
+    np.testing.assert_array_equal(none.encode(["the cat dog runs"]), own)
+
+
+def test_max_tokens_never_passes_the_models_own(tiny):
+    assert load_encoder(str(tiny("bert")), settings=EncodingSettings(max_tokens=9)).max_tokens == 9
+    assert load_encoder(str(tiny("bert")), settings=EncodingSettings(max_tokens=900)).max_tokens == 48
+
+
+def test_identity(tiny):
+    identity = load_encoder(str(tiny("bert")), precision="fp32").identity
+    assert identity["name"] == str(tiny("bert"))
+    assert identity["precision"] == "fp32"
+    assert len(identity["sha256"]) == 64
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"device": "tpu9"}, "device: 'tpu9'"),
+        ({"device": "cuda:63"}, "device: 'cuda:63' is not there"),
+        ({"precision": "fp8"}, "precision: 'fp8'"),
+    ],
+)
+def test_wrong_options(tiny, options, message):
+    with pytest.raises(ValueError, match=message):
+        load_encoder(str(tiny("bert")), **options)
+
+
+def test_without_a_compiler_the_encoder_falls_back(tiny, monkeypatch, tmp_path, caplog):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    native.kernels.cache_clear()
+    try:
+        assert load_encoder(str(tiny("bert"))).identity["precision"] in ("fp32", "bf16")
+        with pytest.raises(ValueError, match="C compiler"):
+            load_encoder(str(tiny("bert")), precision="int16")
+    finally:
+        native.kernels.cache_clear()
+
+
+def test_settings_and_models_import_no_torch():
+    code = "import sys, kartoteka.encoding.settings, kartoteka.encoding.tokens, kartoteka.encoding.models; "
+    code += "assert not {'torch', 'transformers'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True, env={"PYTHONPATH": ":".join(sys.path)})
