@@ -1,0 +1,1 @@
+"""Published metrics, exactly: keyphrases against references, with intervals, tests and calibration."""

@@ -1,0 +1,65 @@
+"""Fitting the ranker on the archive's own annotated documents, each treated as if it were new."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+
+from kartoteka.keyphrases.hashing import hash_words
+from kartoteka.keyphrases.ranker import Ranker, fit_ranker
+from kartoteka.keyphrases.rules import prior_rule, votes_rule
+from kartoteka.keyphrases.settings import KeyphraseSettings
+from kartoteka.keyphrases.suggest import Suggester
+from kartoteka.keyphrases.twins import find_twins
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """What will rank, and what it and the `votes` baseline give the training documents, as `KEYPHRASES_SCHEMA` tables.
+
+    `system`: the `ranker`, held out from each document it scores here; the `prior` rule where there was too little to
+    learn from; or `votes` where they were asked for. Only the first has scores that are probabilities.
+    """
+
+    system: Literal["ranker", "prior", "votes"]
+    ranker: Ranker | None
+    held_out: pa.Table
+    votes: pa.Table
+
+
+def is_training(ids: list[str], annotated: int, settings: KeyphraseSettings) -> np.ndarray:
+    """Which annotated documents the ranker is trained on, bool [n]: about `training_documents` of all `annotated`.
+
+    Decided by the hash of the id, so that every part can choose its own and the parts' cut does not matter.
+    """
+    share = min(1.0, settings.training_documents / max(annotated, 1))
+    mixed = hash_words([f"{settings.seed}:{name}" for name in ids]) * np.uint64(0x9E3779B97F4A7C15)
+    return (mixed >> np.uint64(11)).astype(np.float64) < share * 2.0**53
+
+
+def train(
+    suggester: Suggester,
+    documents: pa.Table,
+    vectors: np.ndarray | None,
+    own: np.ndarray,
+    trained: np.ndarray | None = None,
+) -> Training:
+    """Fit on `documents` (id, title, abstract, lang) with numbers `own` int64 [n] in the archive, none of them -1.
+
+    `vectors` and `trained`: see `Suggester.candidates`; the encoder of the latter must not have seen the documents.
+    """
+    own = np.asarray(own, np.int64)
+    found = suggester.candidates(documents, vectors, own, find_twins(suggester.archive, own), trained)
+    shares = votes_rule(found.pool)
+    votes = suggester.table(documents, found, shares, shares)
+    if suggester.settings.method == "votes":
+        return Training("votes", None, votes, votes)
+    formula = prior_rule(found.pool)
+    fitted = fit_ranker(found.rows, found.pool.own, found.pool.offsets, found.names, suggester.settings, formula)
+    if fitted is None:
+        return Training("prior", None, suggester.table(documents, found, formula, formula), votes)
+    order, score = fitted.ranker.rank(found.rows, found.pool.offsets, formula, fitted.held_out)
+    return Training("ranker", fitted.ranker, suggester.table(documents, found, order, score), votes)

@@ -1,0 +1,113 @@
+"""Trees as arrays against scikit-learn, fitting, calibration and the stored form."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.ensemble import HistGradientBoostingClassifier
+
+from kartoteka.keyphrases.boosting import _export, fit_trees, raw_scores
+from kartoteka.keyphrases.calibration import top_candidates
+from kartoteka.keyphrases.ranker import Ranker, fit_ranker
+from kartoteka.keyphrases.settings import KeyphraseSettings
+
+SETTINGS = KeyphraseSettings(rounds=20, leaves=8, min_training=20, limit=5)
+
+
+def problem(documents: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Candidates of which the first column tells the right ones, with a known probability."""
+    random = np.random.default_rng(seed)
+    offsets = np.concatenate([[0], np.cumsum(random.integers(5, 30, documents))])
+    rows = random.normal(size=(offsets[-1], 4)).astype(np.float32)
+    labels = random.random(offsets[-1]) < 1 / (1 + np.exp(3 - 2 * rows[:, 0]))
+    return rows, labels, offsets
+
+
+def test_the_kernel_gives_the_probabilities_of_scikit_learn() -> None:
+    rows, labels, _ = problem(120)
+    rows[::7, 1] = 0.0
+    model = HistGradientBoostingClassifier(max_iter=30, max_leaf_nodes=12, early_stopping=False, random_state=1)
+    model.fit(rows, labels)
+    ours = 1 / (1 + np.exp(-raw_scores(_export(model, 0.0), rows)))
+    np.testing.assert_allclose(ours, model.predict_proba(rows)[:, 1], rtol=1e-12)
+
+
+def test_leaving_out_wrong_candidates_keeps_the_probabilities() -> None:
+    rows, labels, _ = problem(1500)
+    kept = labels | (np.random.default_rng(1).random(labels.size) < 0.25)
+    trees = fit_trees(rows[kept], labels[kept], 0.25, 40, 6, 0.1, 0)
+    mean = (1 / (1 + np.exp(-raw_scores(trees, rows)))).mean()
+    assert mean == pytest.approx(labels.mean(), rel=0.06)
+
+
+def test_scores_are_probabilities_on_documents_not_seen() -> None:
+    rows, labels, offsets = problem(600)
+    ranker = fit_ranker(rows, labels, offsets, list("abcd"), SETTINGS).ranker
+    rows, labels, offsets = problem(600, seed=1)
+    order = ranker.order(rows)
+    top = top_candidates(order, offsets, SETTINGS.limit)
+    scores = ranker.probability(order)[top]
+    assert scores.min() >= 0
+    assert scores.max() <= 1
+    bins = np.digitize(scores, np.quantile(scores, np.arange(0.1, 1, 0.1)))
+    gaps = [abs(scores[bins == b].mean() - labels[top][bins == b].mean()) * (bins == b).mean() for b in np.unique(bins)]
+    assert sum(gaps) < 0.05
+    by_order = np.argsort(order)
+    assert (np.diff(ranker.probability(order[by_order])) >= 0).all()
+
+
+def test_training_documents_are_scored_by_trees_that_did_not_see_them() -> None:
+    rows, _, offsets = problem(200)
+    noise = np.random.default_rng(5).random(len(rows)) < 0.3  # nothing to learn: only memory could tell
+    fitted = fit_ranker(rows, noise, offsets, list("abcd"), SETTINGS)
+    seen = fitted.ranker.order(rows)
+    assert seen[noise].mean() - seen[~noise].mean() > 0.1
+    assert abs(fitted.held_out[noise].mean() - fitted.held_out[~noise].mean()) < 0.05
+
+
+@pytest.mark.parametrize("documents", [0, 1, 19])
+def test_too_few_documents_give_no_ranker(documents: int) -> None:
+    assert fit_ranker(*problem(documents), list("abcd"), SETTINGS) is None
+
+
+def test_nothing_right_or_nothing_wrong_gives_no_ranker() -> None:
+    rows, labels, offsets = problem(100)
+    for same in (np.zeros_like(labels), np.ones_like(labels)):
+        assert fit_ranker(rows, same, offsets, list("abcd"), SETTINGS) is None
+
+
+def test_a_ranker_comes_back_from_its_bytes_and_they_do_not_vary(tmp_path: Path) -> None:
+    rows, labels, offsets = problem(100)
+    ranker = fit_ranker(rows, labels, offsets, list("abcd"), SETTINGS).ranker
+    again = fit_ranker(rows, labels, offsets, list("abcd"), SETTINGS).ranker
+    assert ranker.to_bytes() == again.to_bytes()
+    path = tmp_path / "ranker.npz"
+    path.write_bytes(ranker.to_bytes())
+    opened = Ranker.open(path)
+    assert opened.names == ("a", "b", "c", "d")
+    np.testing.assert_array_equal(opened.order(rows), ranker.order(rows))
+    np.testing.assert_array_equal(opened.probability(opened.order(rows)), ranker.probability(ranker.order(rows)))
+
+
+def _npz(**arrays: np.ndarray) -> bytes:
+    sink = io.BytesIO()
+    np.savez(sink, **arrays)
+    return sink.getvalue()
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"not an archive", _npz(a=np.zeros(1)), _npz(head=np.array([{"pickled": 1}], dtype=object))]
+)
+def test_another_file_is_refused_by_name(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "ranker.npz"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"ranker: .*ranker\.npz"):
+        Ranker.open(path)
+
+
+def test_best_candidates_of_each_document_equal_ones_in_order() -> None:
+    order = np.array([1.0, 3, 3, 2, 5, 5])
+    assert top_candidates(order, np.array([0, 4, 4, 6]), 2).tolist() == [1, 2, 4, 5]
