@@ -1,0 +1,253 @@
+"""The training data as flat, memory-mapped arrays: made once, on a cluster, and read by every worker."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from rich.console import Console
+
+from kartoteka.edition import BUILD, MANIFEST
+from kartoteka.encoding.models import resolve_model
+from kartoteka.flow.build import Build, total_facts
+from kartoteka.flow.ledger import Completion
+from kartoteka.folders import describe, description, whole_folder
+from kartoteka.keyphrases.archive import Archive
+from kartoteka.keyphrases.hashing import hash_words
+from kartoteka.keyphrases.settings import KeyphraseSettings
+from kartoteka.lexical.settings import LexicalSettings
+from kartoteka.ranking.pairs import CountPieces, Pairs, pairs_file, pieces_file, tokeniser_of
+from kartoteka.ranking.settings import RankerSettings
+from kartoteka.ranking.split import Split
+from kartoteka.ranking.student import write_student
+from kartoteka.storage import Storage
+
+ARCHIVE = "ranker/archive"
+STUDENT = "student"
+ARRAYS = "arrays"
+_KIND = "pairs"
+#: What of the settings decides the data; a change of the rest leaves it as it is.
+_DECIDES = {
+    "neighbours", "pool", "separator", "max_document_tokens", "max_phrase_tokens", "validation_documents",
+    "fusion_share", "seed", "student",
+}  # fmt: skip
+_IDENTITY = ("ids.arrow", "surfaces.arrow", "doc_offsets.npy", "doc_phrases.npy")
+_PHRASES = 50_000
+
+
+class PairArrays(NamedTuple):
+    """n documents of training and validation, P phrases. Ragged arrays are flat, with int64 offsets.
+
+    `numbers` int64 [n]: number among the annotated documents; `split` int8 [n]. `tokens` int32, `positives` and `pool`
+    int32, `rank` int16 of each document (see `pairs.FindPairs`); `phrase_tokens` int32 of each phrase. `seen` uint64
+    [n]: hashes of the ids, sorted.
+    """
+
+    numbers: np.ndarray
+    split: np.ndarray
+    tokens: np.ndarray
+    token_offsets: np.ndarray
+    positives: np.ndarray
+    positive_offsets: np.ndarray
+    pool: np.ndarray
+    rank: np.ndarray
+    pool_offsets: np.ndarray
+    phrase_tokens: np.ndarray
+    phrase_offsets: np.ndarray
+    seen: np.ndarray
+
+    @property
+    def training(self) -> np.ndarray:
+        """Rows int64 of the training documents."""
+        return np.flatnonzero(self.split == Split.TRAINING)
+
+    @property
+    def validation(self) -> np.ndarray:
+        """Rows int64 of the validation documents."""
+        return np.flatnonzero(self.split == Split.VALIDATION)
+
+
+def data_of(run: Storage) -> Storage:
+    """The folder of a run that holds the training data."""
+    return Storage(f"{run.uri.rstrip('/')}/data")
+
+
+@lru_cache(maxsize=2)
+def open_arrays(data: str) -> PairArrays:
+    """Map the arrays in the folder `data`. Raises `ValueError` naming a file that is missing or torn."""
+    folder = Storage(data).local(ARRAYS)
+    description(folder, _KIND)
+    return PairArrays(*(np.load(folder / f"{name}.npy", mmap_mode="r") for name in PairArrays._fields))
+
+
+@lru_cache(maxsize=2)
+def open_archive(edition: str) -> Archive:
+    """Map the archive of an edition."""
+    return Archive.open(Storage(edition).local(ARCHIVE))
+
+
+@lru_cache(maxsize=2)
+def training_rows(data: str) -> np.ndarray:
+    """`PairArrays.training` of the folder `data`."""
+    return open_arrays(data).training
+
+
+def prepare(
+    run: Storage,
+    edition: str,
+    encoder: str,
+    settings: RankerSettings,
+    keyphrases: KeyphraseSettings,
+    lexical: LexicalSettings,
+) -> dict[str, Any]:
+    """Make the model to start from and the arrays below `data/` of the run; what is there already is kept.
+
+    Returns counts and hashes. Raises `ValueError`: `edition` has no annotated documents, or too few; `encoder` cannot
+    be made smaller as the settings ask; `data/` was made from something else.
+    """
+    source, data = Storage(edition), data_of(run)
+    parts = [name.split("/")[-1].removesuffix(".parquet") for name in source.list("documents", ".parquet")]
+    if not parts or not source.exists(f"{ARCHIVE}/ids.arrow"):
+        raise ValueError(f"edition: {edition} holds no documents with an archive of keyphrases (ranker/archive)")
+    archive = Archive.open(source.local(ARCHIVE))
+    if not archive.documents:
+        raise ValueError(f"edition: {edition} has no annotated document to learn from")
+    model = resolve_model(encoder)
+    stored = source.stored(ARCHIVE)
+    plan = {
+        "archive": {name: stored[f"{ARCHIVE}/{name}"].sha256 for name in _IDENTITY},
+        "encoder": {"name": model.name, "sha256": model.sha256},
+        "ranker": settings.model_dump(include=_DECIDES),
+        "keyphrases": keyphrases.model_dump(include={"training_documents", "seed"}),
+        "lexical": lexical.model_dump(),
+    }
+    build = Build(data, plan, Console(highlight=False))
+    if not build.is_complete():
+        todo: dict[str, int | None] = dict.fromkeys(parts)
+        with build.locked():
+            if settings.student.vocabulary is not None:
+                build.run(CountPieces(edition, encoder, settings), todo)
+            build.run_tasks("student", {"all": MakeStudent(edition, encoder, settings, parts)})
+            student = str(data.local(STUDENT))
+            done = build.run(Pairs(edition, student, settings, keyphrases, lexical), todo)
+            facts = total_facts(done)
+            if not facts["training"] or not facts["validation"]:
+                raise ValueError(
+                    f"edition: {edition} has {archive.documents} annotated documents, of which {facts['training']} are "
+                    f"left to train on and {facts['validation']} to validate on: too few"
+                )
+            build.run_tasks("arrays", {"all": WriteArrays(edition, student, settings, parts, facts)})
+        data.put_json(MANIFEST, {"plan": plan, "plan_hash": build.plan_hash, "facts": facts})
+    data.delete(BUILD)
+    facts = data.get_json(MANIFEST)["facts"]
+    return {
+        "archive_documents": archive.documents,
+        "archive_phrases": archive.phrases,
+        "archive_sha256": plan["archive"],
+        "encoder": plan["encoder"],
+        "student_sha256": resolve_model(str(data.local(STUDENT))).sha256,
+        **facts,
+    }
+
+
+@dataclass(frozen=True)
+class MakeStudent:
+    """The model that training starts from, in the folder `student`."""
+
+    edition: str
+    encoder: str
+    settings: RankerSettings
+    parts: Sequence[str]
+
+    def __call__(self, storage: Storage) -> Completion:
+        """Write it."""
+        files, settings = resolve_model(self.encoder), self.settings
+        uses = self._uses(storage) if settings.student.vocabulary is not None else None
+        with storage.folder(STUDENT, whole=True) as place, whole_folder(place) as folder:
+            write_student(files, folder, settings.student, settings.max_document_tokens, uses)
+        return Completion("")
+
+    def _uses(self, storage: Storage) -> np.ndarray:
+        """How often documents and phrases have each piece, int64."""
+        surfaces = Archive.open(Storage(self.edition).local(ARCHIVE)).surfaces
+        tokeniser = tokeniser_of(self.encoder, self.settings.max_phrase_tokens)
+        uses = np.zeros(0, np.int64)
+        for part in self.parts:
+            counts = storage.table(pieces_file(part))
+            uses = _added(uses, counts["piece"].to_numpy(), counts["count"].to_numpy())
+        for start in range(0, len(surfaces), _PHRASES):
+            ids = tokeniser(surfaces.slice(start, _PHRASES).to_pylist()).ids
+            uses = _added(uses, *np.unique(ids, return_counts=True))
+        return uses
+
+
+@dataclass(frozen=True)
+class WriteArrays:
+    """The arrays of all parts as one; `facts` say how long each will be, so that they are written as they come."""
+
+    edition: str
+    student: str
+    settings: RankerSettings
+    parts: Sequence[str]
+    facts: dict[str, int]
+
+    def __call__(self, storage: Storage) -> Completion:
+        """Write them into the folder `arrays`."""
+        documents = self.facts["training"] + self.facts["validation"]
+        kinds = {"tokens": np.int32, "positives": np.int32, "pool": np.int32, "rank": np.int16}
+        lengths = {name: self.facts[f"all_{'pool' if name == 'rank' else name}"] for name in kinds}
+        with storage.folder(ARRAYS, whole=True) as place, whole_folder(place) as folder:
+
+            def create(name: str, kind: type, size: int) -> np.ndarray:
+                return np.lib.format.open_memmap(folder / f"{name}.npy", mode="w+", dtype=kind, shape=(size,))
+
+            flat = {name: create(name, kind, lengths[name]) for name, kind in kinds.items()}
+            offsets = {name: create(_OFFSETS[name], np.int64, documents + 1) for name in _OFFSETS}
+            single = {"numbers": create("numbers", np.int64, documents), "split": create("split", np.int8, documents)}
+            row, ids = 0, []
+            for part in self.parts:
+                pairs = storage.table(pairs_file(part))
+                single["numbers"][row : row + pairs.num_rows] = pairs["own"].to_numpy()
+                single["split"][row : row + pairs.num_rows] = pairs["split"].to_numpy()
+                ids.append(hash_words(pairs["id"].to_pylist()))
+                for name, values in flat.items():
+                    _append(pairs[name], values, offsets.get(name, offsets["pool"]), row)
+                row += pairs.num_rows
+            for values in (*flat.values(), *offsets.values(), *single.values()):
+                values.flush()
+            np.save(folder / "seen.npy", np.sort(np.concatenate(ids)))
+            self._phrases(folder)
+            describe(folder, _KIND, {"documents": documents})
+        return Completion("", documents, documents)
+
+    def _phrases(self, folder: Path) -> None:
+        surfaces = Archive.open(Storage(self.edition).local(ARCHIVE)).surfaces
+        tokeniser = tokeniser_of(self.student, self.settings.max_phrase_tokens)
+        blocks = [tokeniser(surfaces.slice(start, _PHRASES).to_pylist()) for start in range(0, len(surfaces), _PHRASES)]
+        lengths = np.concatenate([np.zeros(0, np.int64), *(block.lengths for block in blocks)])
+        np.save(folder / "phrase_tokens.npy", np.concatenate([np.zeros(0, np.int32), *(b.ids for b in blocks)]))
+        np.save(folder / "phrase_offsets.npy", np.concatenate([[0], np.cumsum(lengths)]))
+
+
+_OFFSETS = {"tokens": "token_offsets", "positives": "positive_offsets", "pool": "pool_offsets"}
+
+
+def _append(column: pa.ChunkedArray, values: np.ndarray, offsets: np.ndarray, row: int) -> None:
+    """Put the lists of `column` behind those of the rows before `row`."""
+    lists = column.combine_chunks()
+    starts = lists.offsets.to_numpy()
+    base = offsets[row]
+    values[base : base + starts[-1] - starts[0]] = lists.flatten().to_numpy()
+    offsets[row : row + len(starts)] = base + starts - starts[0]
+
+
+def _added(uses: np.ndarray, pieces: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """`uses` with `counts` added at `pieces`, as long as it must be."""
+    return np.bincount(np.concatenate([np.arange(len(uses)), pieces]), weights=np.concatenate([uses, counts])).astype(
+        np.int64
+    )

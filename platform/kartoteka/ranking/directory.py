@@ -1,0 +1,129 @@
+"""The ranker's directory: what training gives, and `reindex --ranker` and the services load.
+
+`encoder/`: the trained model, a plain sentence-transformers directory with float16 weights. `fusion.npz`: the fusion of
+features fitted with it (`keyphrases.ranker.Ranker`), where one has been fitted. `seen.npy`: hashes of the ids of the
+documents that the encoder has seen, sorted. `ranker.json`: what all this is, with hashes. `README.md`: the model card.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import orjson
+
+from kartoteka.encoding.models import resolve_model
+from kartoteka.keyphrases.hashing import hash_words
+from kartoteka.keyphrases.ranker import Ranker
+
+if TYPE_CHECKING:
+    import torch
+
+FORMAT = 1
+KIND = "kartoteka-ranker"
+DESCRIPTION = "ranker.json"
+ENCODER = "encoder"
+FUSION = "fusion.npz"
+SEEN = "seen.npy"
+
+
+@dataclass(frozen=True)
+class RankerFiles:
+    """A ranker's directory, checked: `encoder` its model, `separator` between title and abstract as in training."""
+
+    folder: Path
+    encoder: Path
+    encoder_sha256: str
+    separator: str
+    fusion: Path | None
+    fusion_sha256: str | None
+
+    @property
+    def identity(self) -> dict[str, str | None]:
+        """What decides an edition made with it."""
+        return {"name": self.folder.name, "encoder": self.encoder_sha256, "fusion": self.fusion_sha256}
+
+    def has_seen(self, ids: list[str]) -> np.ndarray:
+        """Which documents the encoder was trained on or chosen by, bool [n]."""
+        seen = np.load(self.folder / SEEN, mmap_mode="r")
+        wanted = hash_words(ids)
+        if not len(seen):
+            return np.zeros(len(ids), bool)
+        return seen[np.minimum(np.searchsorted(seen, wanted), len(seen) - 1)] == wanted
+
+
+def write_ranker(
+    folder: Path, transformer: torch.nn.Module, model: Path, separator: str, seen: np.ndarray, about: dict[str, Any]
+) -> None:
+    """Write the directory of a trained `transformer`; tokeniser and modules are those of the directory `model`.
+
+    `seen` uint64, sorted; `about`: what it was trained on, for a reader.
+    """
+    import torch
+    from safetensors.torch import save_file
+
+    encoder = folder / ENCODER
+    shutil.copytree(model, encoder, ignore=shutil.ignore_patterns("*.safetensors", "shard.json"), dirs_exist_ok=True)
+    weights = {
+        name: value.detach().to("cpu", torch.float16).contiguous() for name, value in transformer.state_dict().items()
+    }
+    save_file(weights, encoder / "model.safetensors", metadata={"format": "pt"})
+    np.save(folder / SEEN, np.asarray(seen, np.uint64))
+    _describe(folder, {"separator": separator, "about": about})
+
+
+def add_fusion(folder: Path, fusion: bytes) -> None:
+    """Put a fusion that was fitted with the encoder (`Ranker.to_bytes`) into the directory."""
+    (folder / FUSION).write_bytes(fusion)
+    _describe(folder, orjson.loads((folder / DESCRIPTION).read_bytes()))
+
+
+def open_ranker(path: str) -> RankerFiles:
+    """Check the directory `path`.
+
+    Raises `ValueError`, one line naming the file: no such directory, not a ranker's, another format, or files that are
+    not those it was written with.
+    """
+    folder = Path(path).expanduser().absolute()  # workers run elsewhere
+    if not folder.is_dir():
+        raise ValueError(f"ranker: there is no directory {path}")
+    try:
+        values = orjson.loads((folder / DESCRIPTION).read_bytes())
+    except OSError:
+        raise ValueError(f"ranker: {path} has no {DESCRIPTION}: it is no ranker's directory") from None
+    except orjson.JSONDecodeError as error:
+        raise ValueError(f"ranker: {path}/{DESCRIPTION} is not JSON: {error}") from None
+    if not isinstance(values, dict) or values.get("kind") != KIND:
+        raise ValueError(f"ranker: {path}/{DESCRIPTION} does not describe a ranker")
+    if values.get("format") != FORMAT:
+        raise ValueError(f"ranker: {path} has format {values.get('format')!r}; this version reads {FORMAT}")
+    for name, digest in values["files"].items():
+        if not (folder / name).is_file():
+            raise ValueError(f"ranker: {folder / name} is missing")
+        if _sha256(folder / name) != digest:
+            raise ValueError(f"ranker: {folder / name} is not the file that the ranker was written with")
+    encoder = resolve_model(str(folder / ENCODER))
+    fusion = folder / FUSION if FUSION in values["files"] else None
+    if fusion is not None:
+        Ranker.open(fusion)
+    return RankerFiles(
+        folder, folder / ENCODER, encoder.sha256, values["separator"], fusion, values["files"].get(FUSION)
+    )
+
+
+def _describe(folder: Path, values: dict[str, Any]) -> None:
+    names = sorted(
+        file.relative_to(folder).as_posix()
+        for file in folder.rglob("*")
+        if file.is_file() and file.name not in (DESCRIPTION, "README.md")
+    )
+    described = values | {"kind": KIND, "format": FORMAT, "files": {name: _sha256(folder / name) for name in names}}
+    (folder / DESCRIPTION).write_bytes(orjson.dumps(described, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS))
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,0 +1,139 @@
+"""The ranker for the training loop."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from kartoteka.keyphrases.dense import VectorArrays, open_vectors
+from kartoteka.keyphrases.settings import KeyphraseSettings
+from kartoteka.lexical.settings import LexicalSettings
+from kartoteka.ranking import data
+from kartoteka.ranking.batches import collate
+from kartoteka.ranking.settings import RankerSettings
+from kartoteka.storage import Storage
+from kartoteka.training.task import Batch, Part, Share, Task
+
+if TYPE_CHECKING:
+    from kartoteka.ranking.module import RankerModule
+
+
+@dataclass(frozen=True)
+class RankerTask(Task):
+    """Train `encoder` on the annotated documents of `edition`. Both may be relative to the driver's folder."""
+
+    edition: str
+    encoder: str
+    settings: RankerSettings
+    keyphrases: KeyphraseSettings
+    lexical: LexicalSettings
+
+    name = "ranker"
+    metric = "f1_at_5"
+
+    def __post_init__(self) -> None:
+        for field in ("edition", "encoder"):  # the workers run elsewhere
+            if os.path.isdir(getattr(self, field)):
+                object.__setattr__(self, field, os.path.abspath(getattr(self, field)))
+
+    def prepare(self, run: Storage) -> dict[str, Any]:
+        """Find the pairs and make the model to start from. Raises `ValueError`: see `data.prepare`."""
+        found = data.prepare(run, self.edition, self.encoder, self.settings, self.keyphrases, self.lexical)
+        if self.settings.distil_weight:
+            self._teacher(run)
+        return found
+
+    def examples(self, run: Storage) -> int:
+        """Training documents."""
+        return len(data.training_rows(_data(run)))
+
+    def collate(self, run: Storage, numbers: np.ndarray, share: Share) -> Batch:
+        """See `batches.collate`."""
+        teacher = self._teacher(run) if self.settings.distil_weight else None
+        rows = data.training_rows(_data(run))[numbers]
+        return collate(data.open_arrays(_data(run)), teacher, rows, share, self.settings)
+
+    def label(self, run: Storage, number: int) -> str:
+        """The id of a training document."""
+        row = data.training_rows(_data(run))[number]
+        return data.open_archive(self.edition).ids[int(data.open_arrays(_data(run)).numbers[row])].as_py()
+
+    def build(self, run: Storage) -> RankerModule:
+        """The model to start from."""
+        from kartoteka.ranking.module import RankerModule
+
+        return RankerModule(data.data_of(run).local(data.STUDENT), self.settings)
+
+    def validate(self, run: Storage, module: RankerModule, share: Share) -> dict[str, Part]:
+        """See `validation.validate`."""
+        from kartoteka.ranking.validation import validate
+
+        return validate(data.open_arrays(_data(run)), module, share)
+
+    def export(self, run: Storage, module: RankerModule, folder: Path) -> None:
+        """Write the ranker's directory: see `directory.write_ranker`."""
+        from kartoteka.ranking.directory import write_ranker
+
+        about = {
+            "settings": self.settings.model_dump(),
+            "data": data.data_of(run).get_json(data.MANIFEST),
+        }
+        student = data.data_of(run).local(data.STUDENT)
+        seen = data.open_arrays(_data(run)).seen
+        write_ranker(folder, module.transformer, student, self.settings.separator, seen, about)
+
+    def card(self, run: Storage) -> dict[str, Any]:
+        """What a reader of the model card must know."""
+        manifest = data.data_of(run).get_json(data.MANIFEST)
+        facts, encoder = manifest["facts"], manifest["plan"]["encoder"]
+        languages = data.open_archive(self.edition).languages
+        return {
+            "title": "Keyphrase ranker (SearchKeys)",
+            "base": f"{encoder['name']} (SHA-256 of the weights {encoder['sha256']})",
+            "data": [
+                f"{facts['training']:,} annotated documents of one archive with {facts['all_positives']:,} keyphrases",
+                f"{facts['validation']:,} others chose the best weights",
+                f"{facts['fusion']:,} were left alone for the fusion of features, and {facts['aside']:,} set aside: "
+                "without a keyphrase that the archive keeps, or twins of a document that had to stay unseen",
+            ],
+            "intended": (
+                "Ranking keyphrases of similar documents for a title and abstract of the same kind: the cosine of the "
+                "two vectors. `kartoteka reindex --ranker` takes the directory; its `encoder` is a plain "
+                "sentence-transformers model."
+            ),
+            "limits": (
+                f"Texts are cut to {self.settings.max_document_tokens} tokens. It has learned one archive's habits; "
+                "quality on archives of another kind must be measured. The vectors are not made for comparing "
+                "documents with each other."
+            ),
+            "license": "that of the base model",
+            "languages": languages,
+        }
+
+    def _teacher(self, run: Storage) -> VectorArrays:
+        """The edition's own vectors. Raises `ValueError` where it has none, or of another length than the model's."""
+        return _teacher(self.edition, str(data.data_of(run).local(data.STUDENT)))
+
+
+def _data(run: Storage) -> str:
+    return data.data_of(run).uri
+
+
+@lru_cache(maxsize=2)
+def _teacher(edition: str, student: str) -> VectorArrays:
+    vectors = open_vectors(Storage(edition).local(data.ARCHIVE))
+    if vectors is None:
+        raise ValueError(f"ranker.distil_weight: edition {edition} has no vectors to learn from")
+    width = json.loads((Path(student) / "config.json").read_text(encoding="utf-8"))["hidden_size"]
+    if vectors.document_codes.shape[1] != width:
+        raise ValueError(
+            f"ranker.distil_weight: the edition's vectors have {vectors.document_codes.shape[1]} numbers, the model's "
+            f"{width}"
+        )
+    return vectors

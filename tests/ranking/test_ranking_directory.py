@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kartoteka.encoding.models import resolve_model
+from kartoteka.encoding.transformer import load_transformer
+from kartoteka.keyphrases.hashing import hash_words
+from kartoteka.keyphrases.ranker import Ranker, fit_ranker
+from kartoteka.keyphrases.settings import KeyphraseSettings
+from kartoteka.ranking.directory import add_fusion, open_ranker, write_ranker
+from kartoteka.ranking.settings import StudentSettings
+from kartoteka.ranking.student import write_student
+
+
+@pytest.fixture
+def ranker(tiny_encoder: Path, tmp_path: Path) -> Path:
+    student, folder = tmp_path / "student", tmp_path / "model"
+    student.mkdir()
+    folder.mkdir()
+    write_student(resolve_model(str(tiny_encoder)), student, StudentSettings(), 64)
+    transformer = load_transformer(resolve_model(str(student)))
+    write_ranker(folder, transformer, student, " | ", np.sort(hash_words(["a", "b"])), {"data": {"training": 2}})
+    (folder / "README.md").write_text("card")
+    return folder
+
+
+def test_what_is_written_is_read(ranker: Path) -> None:
+    found = open_ranker(str(ranker))
+    assert found.separator == " | "
+    assert found.fusion is None
+    assert found.has_seen(["b", "c", "a"]).tolist() == [True, False, True]
+    assert found.identity["encoder"] == resolve_model(str(ranker / "encoder")).sha256
+
+
+def test_a_fusion_is_added_and_checked(ranker: Path) -> None:
+    random = np.random.default_rng(0)
+    rows = random.normal(size=(900, 2)).astype(np.float32)
+    settings = KeyphraseSettings(rounds=2)
+    fitted = fit_ranker(rows, rows[:, 0] > 1, np.arange(0, 901, 9), ["one", "other"], settings)
+    add_fusion(ranker, fitted.ranker.to_bytes())
+    found = open_ranker(str(ranker))
+    assert Ranker.open(found.fusion).names == ("one", "other")
+    assert found.identity["fusion"]
+    sink = io.BytesIO()
+    np.savez(sink, other=np.zeros(1))
+    add_fusion(ranker, sink.getvalue())
+    with pytest.raises(ValueError, match="not a ranker"):
+        open_ranker(str(ranker))
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda f: (f / "ranker.json").unlink(), "no ranker.json"),
+        (lambda f: (f / "ranker.json").write_text("{"), "not JSON"),
+        (lambda f: (f / "ranker.json").write_text("[]"), "does not describe"),
+        (lambda f: (f / "ranker.json").write_text(json.dumps({"kind": "other"})), "does not describe"),
+        (lambda f: (f / "seen.npy").unlink(), "seen.npy is missing"),
+        (lambda f: (f / "seen.npy").write_bytes(b"x"), "seen.npy is not the file"),
+        (lambda f: (f / "encoder" / "model.safetensors").write_bytes(b"x" * 99), "model.safetensors is not the file"),
+    ],
+)
+def test_a_foreign_or_corrupt_directory_is_named(ranker: Path, damage, message: str) -> None:
+    damage(ranker)
+    with pytest.raises(ValueError, match=message):
+        open_ranker(str(ranker))
+
+
+def test_another_format(ranker: Path) -> None:
+    values = json.loads((ranker / "ranker.json").read_text())
+    (ranker / "ranker.json").write_text(json.dumps(values | {"format": 99}))
+    with pytest.raises(ValueError, match="format 99"):
+        open_ranker(str(ranker))
+
+
+def test_no_directory(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no directory"):
+        open_ranker(str(tmp_path / "absent"))
