@@ -1,0 +1,1 @@
+"""One file per batch job; `python -m jobs --help` lists them."""

@@ -1,0 +1,58 @@
+"""The TOML files of the jobs: one typed section for each package, composed here."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from kartoteka.documents import ReadSettings
+from kartoteka.encoding.settings import EncodingSettings
+from kartoteka.generation.settings import GeneratorSettings
+from kartoteka.keyphrases.settings import KeyphraseSettings
+from kartoteka.lexical.settings import LexicalSettings
+from kartoteka.ranking.settings import RankerSettings
+from kartoteka.settings import Settings
+from kartoteka.stages.embed import EmbedSettings
+from kartoteka.stages.trained import TrainedSettings
+from kartoteka.training.settings import TrainingSettings, WorkerSettings
+from kartoteka.vectors.settings import VectorSettings
+
+
+class FlowSettings(Settings):
+    """How the work is cut: section `[flow]`."""
+
+    part_rows: int = Field(default=1000, ge=1, le=100_000)
+    """Rows of a part: what is lost when a worker is killed, and what batches are formed from."""
+
+    shard_documents: int = Field(default=500_000, ge=1)
+    """Documents of an index shard: what one worker builds, and maps, at a time."""
+
+
+class ReindexConfig(Settings):
+    """Everything that decides an edition, besides its inputs."""
+
+    flow: FlowSettings = FlowSettings()
+    read: ReadSettings = ReadSettings()
+    embed: EmbedSettings = EmbedSettings()
+    encoding: EncodingSettings = EncodingSettings()
+    lexical: LexicalSettings = LexicalSettings()
+    vectors: VectorSettings = VectorSettings()
+    keyphrases: KeyphraseSettings = KeyphraseSettings()
+    trained: TrainedSettings = TrainedSettings()
+
+
+class TrainRankerConfig(Settings):
+    """`kartoteka train ranker`: `[keyphrases]` and `[lexical]` as the edition has them."""
+
+    training: TrainingSettings = TrainingSettings()
+    workers: WorkerSettings = WorkerSettings()
+    ranker: RankerSettings = RankerSettings()
+    keyphrases: KeyphraseSettings = KeyphraseSettings()
+    lexical: LexicalSettings = LexicalSettings()
+
+
+class TrainGeneratorConfig(Settings):
+    """`kartoteka train generator`."""
+
+    training: TrainingSettings = TrainingSettings()
+    workers: WorkerSettings = WorkerSettings()
+    generator: GeneratorSettings = GeneratorSettings()

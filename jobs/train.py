@@ -1,0 +1,105 @@
+"""Train a model of the platform: `kartoteka train ranker --edition EDITION --out RUN [--config FILE] [--resume]`.
+
+The workers, on this machine or on a cluster, share one loop (`kartoteka.training`); what is trained differs in data,
+module and validation. Killed, a run goes on from its last checkpoint with the same command and --resume.
+
+    python -m jobs train ranker --edition demo-edition --out run                                on this machine
+    ray job submit --working-dir . -- python -m jobs train ranker --edition ... --out ...       on a cluster
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from jobs.cli import plain_errors
+from jobs.config import TrainGeneratorConfig, TrainRankerConfig
+
+if TYPE_CHECKING:
+    from kartoteka.training.task import Task
+
+app = typer.Typer(help="Train a model.", no_args_is_help=True)
+
+Edition = Annotated[str, typer.Option(help="Edition whose annotated documents are learned from.")]
+Out = Annotated[str, typer.Option(help="Folder of the run: a new one, or a URI.")]
+Config = Annotated[str | None, typer.Option(help="TOML file with the settings.")]
+Encoder = Annotated[str, typer.Option(help="Encoder to start from: a directory or a hub id.")]
+Workers = Annotated[int | None, typer.Option(min=1, help="Workers; overrides the file.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run in --out from its last checkpoint.")]
+Address = Annotated[str | None, typer.Option(help="Address of a Ray cluster; none: the job's own, or a local one.")]
+
+
+@app.command()
+def ranker(
+    edition: Edition,
+    out: Out,
+    config: Config = None,
+    encoder: Encoder = "all-MiniLM-L6-v2",
+    workers: Workers = None,
+    resume: Resume = False,
+    address: Address = None,
+) -> None:
+    """Train the encoder that ranks keyphrases, on an edition's own annotated documents (SearchKeys)."""
+
+    def task(chosen: TrainRankerConfig) -> Task:
+        from kartoteka.ranking.task import RankerTask
+
+        return RankerTask(edition, encoder, chosen.ranker, chosen.keyphrases, chosen.lexical)
+
+    _run(TrainRankerConfig, config, task, out, workers, resume, address)
+
+
+@app.command()
+def generator(
+    edition: Edition,
+    out: Out,
+    config: Config = None,
+    workers: Workers = None,
+    resume: Resume = False,
+    address: Address = None,
+) -> None:
+    """Train the baseline that writes keyphrases (BART-KP, One2Seq), on an edition's own annotated documents."""
+
+    def task(chosen: TrainGeneratorConfig) -> Task:
+        from kartoteka.generation.task import GeneratorTask
+
+        return GeneratorTask(edition, chosen.generator)
+
+    _run(TrainGeneratorConfig, config, task, out, workers, resume, address)
+
+
+def _run(
+    kind: type,
+    config: str | None,
+    task: Callable[..., Task],
+    out: str,
+    workers: int | None,
+    resume: bool,
+    address: str | None,
+) -> None:
+    with plain_errors():
+        from kartoteka import cluster
+        from kartoteka.storage import Storage
+        from kartoteka.training.run import train
+
+        chosen = kind.from_toml(config)
+        places = chosen.workers.model_copy(update={"count": workers} if workers else {})
+        console = Console(highlight=False)
+        with cluster.connected(address):
+            about = train(
+                task(chosen),
+                chosen.training,
+                places,
+                Storage(out),
+                console,
+                resume=resume,
+                command=" ".join(["kartoteka", *sys.argv[1:]]),
+            )
+        best = ", ".join(f"{name} {value:.4f}" for name, value in about["best"].items() if name != "step")
+        console.print(f"best at step {about['best']['step']:,} of {about['steps']:,}: {best}")
+        console.print(f"model: {Storage(out).path('model')}", soft_wrap=True)
+        console.print(f"report: {Storage(out).path('report.html')}", soft_wrap=True)

@@ -1,0 +1,157 @@
+"""One document of an edition as a catalogue card: what it is, its keyphrases, and why each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.dataset as ds
+from rich.console import Group
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from kartoteka.display import clean, clip
+from kartoteka.edition import Edition
+
+_COLUMNS = ["id", "title", "abstract", "lang", "year", "keyphrases", "source"]
+_BAR = 10
+_SHOWN_NEIGHBOURS = 3
+_SHOWN_ABSTRACT = 4000
+_CATEGORY_STYLE = {"present": "blue", "reordered": "green", "mixed": "yellow", "unseen": "magenta"}
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """A document that carries the phrase; `title` is None when the edition no longer holds it."""
+
+    id: str
+    title: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Keyphrase:
+    """A keyphrase with its reasons; `score` in [0, 1] is a probability unless the edition says that it is none."""
+
+    phrase: str
+    score: float
+    category: str
+    origins: tuple[str, ...]
+    neighbours: tuple[Neighbour, ...]
+    concept: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """A document; `own` are its author's or cataloguer's phrases, `keyphrases` None where the edition holds none."""
+
+    id: str
+    title: str
+    abstract: str
+    lang: str
+    year: int | None
+    own: tuple[str, ...]
+    source: str
+    keyphrases: tuple[Keyphrase, ...] | None
+
+
+def cards(edition: Edition, ids: Collection[str]) -> dict[str, Card]:
+    """The cards of `ids`, in the order asked for; an id that the edition does not hold is left out.
+
+    Reads the id columns of the edition once, whatever the number of ids. Raises `ValueError`: there is no table
+    `documents`.
+    """
+    documents = _rows(edition.table("documents"), ids, _COLUMNS)
+    explained = {}
+    if edition.files("keyphrases"):
+        explained = _rows(edition.table("keyphrases"), ids, ["id", "keyphrases"])
+    carriers = {n for row in explained.values() for phrase in row["keyphrases"] for n in phrase["neighbours"]}
+    titles = {i: row["title"] for i, row in _rows(edition.table("documents"), carriers, ["id", "title"]).items()}
+    return {
+        i: Card(
+            id=i,
+            title=row["title"],
+            abstract=row["abstract"],
+            lang=row["lang"],
+            year=row["year"],
+            own=tuple(row["keyphrases"]),
+            source=row["source"],
+            keyphrases=_keyphrases(explained[i]["keyphrases"], titles) if i in explained else None,
+        )
+        for i in ids
+        if (row := documents.get(i)) is not None
+    }
+
+
+def _rows(table: ds.Dataset, ids: Collection[str], columns: list[str]) -> dict[str, dict[str, Any]]:
+    if not ids:
+        return {}
+    wanted = ds.field("id").isin(pa.array(sorted(ids), pa.string()))
+    return {row["id"]: row for row in table.to_table(columns=columns, filter=wanted).to_pylist()}
+
+
+def _keyphrases(values: list[dict[str, Any]], titles: dict[str, str]) -> tuple[Keyphrase, ...]:
+    return tuple(
+        Keyphrase(
+            phrase=v["phrase"],
+            score=v["score"],
+            category=v["category"],
+            origins=tuple(v["origins"]),
+            neighbours=tuple(Neighbour(n, titles.get(n)) for n in v["neighbours"]),
+            concept=v["concept"],
+        )
+        for v in values
+    )
+
+
+def render(card: Card) -> Panel:
+    """The card for a rich console. Text of the record is shown as it is, never as markup or terminal codes."""
+    facts = [card.lang, str(card.year) if card.year is not None else None, card.id]
+    parts: list[Any] = [
+        Text(clean(card.title) or "(no title)", style="bold"),
+        Text(clean(" · ".join(filter(None, facts))), "dim"),
+    ]
+    if card.abstract:
+        parts += [Text(), Text(clip(card.abstract, _SHOWN_ABSTRACT))]
+    if card.own:
+        parts += [Text(), Text.assemble(("its own: ", "dim"), clean("; ".join(card.own)))]
+    parts += [Text(), _table(card.keyphrases)]
+    parts += [Text(), Text.assemble(("from ", "dim"), (clean(card.source), "dim"))]
+    return Panel(Group(*parts), padding=(1, 2), width=None)
+
+
+def _table(keyphrases: tuple[Keyphrase, ...] | None) -> Table | Text:
+    if keyphrases is None:
+        return Text("no keyphrases in this edition", style="dim")
+    if not keyphrases:
+        return Text("no keyphrase found for this document", style="dim")
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True)
+    table.add_column(ratio=1)
+    for k in keyphrases:
+        filled = round(max(0.0, min(1.0, k.score)) * _BAR)
+        bar = Text.assemble(("█" * filled, "cyan"), ("░" * (_BAR - filled), "dim"), f" {k.score:.2f}")
+        table.add_row(bar, Group(*_reasons(k)))
+    return table
+
+
+def _reasons(k: Keyphrase) -> list[Text]:
+    """The phrase, its category and origins; below, one line for each neighbour shown."""
+    lines = [
+        Text.assemble(
+            (clean(k.phrase), "bold"),
+            "  ",
+            (clean(k.category), _CATEGORY_STYLE.get(k.category, "")),
+            (clean(" · " + ", ".join(k.origins)), "dim"),
+        )
+    ]
+    for neighbour in k.neighbours[:_SHOWN_NEIGHBOURS]:
+        title = clip(neighbour.title or neighbour.id, 200)
+        lines.append(Text(f"↳ {title}", style="dim", no_wrap=True, overflow="ellipsis"))
+    if len(k.neighbours) > _SHOWN_NEIGHBOURS:
+        lines.append(Text(f"  and {len(k.neighbours) - _SHOWN_NEIGHBOURS} more", style="dim"))
+    if k.concept:
+        lines.append(Text(f"= {clean(k.concept)}", style="dim"))
+    return lines

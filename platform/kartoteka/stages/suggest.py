@@ -1,0 +1,152 @@
+"""Suggest: keyphrases for every document, each with its probability and its reasons."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from kartoteka.documents import DOCUMENT_SCHEMA
+from kartoteka.edition import BUILD
+from kartoteka.flow.ledger import Completion, files_of
+from kartoteka.flow.stage import Stage, Step
+from kartoteka.keyphrases.settings import KeyphraseSettings
+from kartoteka.lexical.settings import LexicalSettings
+from kartoteka.stages import lexical, vectors, vocabulary
+from kartoteka.stages.analyse import annotated_file, withdrawn_file
+from kartoteka.stages.embed import refuse_document
+from kartoteka.storage import Storage
+from kartoteka.vectors.settings import VectorSettings
+
+if TYPE_CHECKING:
+    from kartoteka.keyphrases.suggest import Suggester
+
+RANKER = "ranker/ranker.npz"
+#: Vectors by a trained ranker's encoder, as `keyphrases.dense` maps them, and their index; see `stages.trained`.
+TRAINED = "ranker/trained"
+TRAINED_INDEX = "ranker/trained-index"
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where a suggester finds its indexes: the edition `root`, and how they are asked."""
+
+    root: str
+    keyphrases: KeyphraseSettings
+    lexical: LexicalSettings
+    vectors: VectorSettings
+
+    def open(self, ranker: bool = True) -> Suggester:
+        """Map the indexes, with the fitted ranker where there is one and it is asked for."""
+        from kartoteka.keyphrases.neighbours import AnnotatedVectors
+        from kartoteka.keyphrases.suggest import Suggester
+        from kartoteka.lexical.index import ShardedIndex
+        from kartoteka.vectors.index import ShardedVectors
+
+        storage = Storage(self.root)
+        folder = storage.local(vocabulary.FOLDER)
+        dense = None
+        if self.keyphrases.retrieval != "lexical":
+            index = ShardedVectors.open(storage.local(vectors.FOLDER), self.vectors)
+            numbers = np.load(folder / vocabulary.NUMBERS, mmap_mode="r")
+            dense = AnnotatedVectors(index, None if len(numbers) == index.documents else numbers)
+        trained_dense = None
+        if storage.exists(TRAINED_INDEX):
+            trained_dense = AnnotatedVectors(ShardedVectors.open(storage.local(TRAINED_INDEX), self.vectors))
+        return Suggester.open(
+            folder,
+            ShardedIndex.open(storage.local(lexical.FOLDER), self.lexical),
+            self.keyphrases,
+            storage.local(RANKER) if ranker and storage.exists(RANKER) else None,
+            dense,
+            storage.local(TRAINED) if storage.exists(TRAINED) else None,
+            trained_dense,
+        )
+
+
+@dataclass
+class Rank(Step):
+    """Adds `keyphrases_found`: the list for each document."""
+
+    sources: Sources
+    name = "rank"
+
+    def open(self) -> None:
+        """Map the indexes and read the ranker."""
+        self.suggester = self.sources.open()
+
+    def apply(self, rows: pa.Table) -> pa.Table:
+        """Suggest for all rows; what one gets does not depend on the others."""
+        found = self.suggester.suggest(
+            rows, vectors.matrix_of(rows["vector"]), rows["own"].to_numpy(), trained_of(rows)
+        )
+        return rows.append_column("found", found["keyphrases"])
+
+
+def numbering(annotated: dict[str, int]) -> dict[str, int]:
+    """The number of the first annotated document of each part, from how many each has."""
+    return dict(zip(annotated, accumulate(annotated.values(), initial=0), strict=False))
+
+
+class Suggest(Stage):
+    """Documents with vectors to the edition's `keyphrases` table. `first` numbers the annotated ones of each part."""
+
+    name = "suggest"
+
+    def __init__(self, sources: Sources, first: dict[str, int]) -> None:
+        self.steps = [Rank(sources)]
+        self.first = first
+
+    def load(self, storage: Storage, part: str, payload: bytes) -> pa.Table:
+        """The part's documents with their vectors and own numbers."""
+        return load_numbered(storage, part, self.first[part])
+
+    def refusal(self, rows: pa.Table, row: int, reason: str, detail: str) -> dict[str, object]:
+        """A document for which nothing could be suggested."""
+        return refuse_document(
+            rows.slice(row, 1).select(DOCUMENT_SCHEMA.names).to_pylist()[0], reason, detail, self.name
+        )
+
+    def write(self, storage: Storage, part: str, rows: pa.Table, refused: pa.Table) -> Completion:
+        """Put the part's keyphrases into the edition."""
+        name = f"keyphrases/{part}.parquet"
+        stored = storage.put_table(name, rows.select(["id", "found"]).rename_columns(["id", "keyphrases"]))
+        if refused.num_rows:
+            storage.put_table(withdrawn_file(self.name, part), refused)
+        categories = rows["found"].combine_chunks().flatten().field("category").value_counts()
+        return Completion(
+            part,
+            rows.num_rows + refused.num_rows,
+            rows.num_rows,
+            refused.num_rows,
+            facts={"categories": {c["values"].as_py(): c["counts"].as_py() for c in categories}},
+            files=files_of({name: stored}),
+        )
+
+
+def load_numbered(storage: Storage, part: str, first: int) -> pa.Table:
+    """Documents of a part with `vector`, and `own`: the number among all annotated documents, -1 for none.
+
+    With `trained`, the vector by the trained ranker's encoder, where one is at work.
+    """
+    rows = storage.table(f"documents/{part}.parquet")
+    rows = rows.append_column("vector", storage.table(f"embeddings/{part}.parquet", ["vector"])["vector"])
+    if storage.exists(trained_file(part)):
+        rows = rows.append_column("trained", storage.table(trained_file(part), ["vector"])["vector"])
+    annotated = storage.table(annotated_file(part), ["id"])["id"].combine_chunks()
+    place = pc.index_in(rows["id"].combine_chunks(), annotated)
+    return rows.append_column("own", pc.fill_null(pc.add(place.cast(pa.int64()), first), -1))
+
+
+def trained_file(part: str) -> str:
+    """Vectors of the part's documents by the trained ranker's encoder."""
+    return f"{BUILD}/trained/{part}.parquet"
+
+
+def trained_of(rows: pa.Table) -> np.ndarray | None:
+    """The column `trained` of `load_numbered` as a matrix [n, d], where there is one."""
+    return vectors.matrix_of(rows["trained"]) if "trained" in rows.column_names else None

@@ -1,0 +1,109 @@
+"""`reindex --ranker`: an edition made beside a trained encoder, from the export of its training task to `pack`."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from reindexing import records
+from typer.testing import CliRunner
+
+from jobs.__main__ import app
+from kartoteka import edition as editions
+from kartoteka.encoding.encoder import load_encoder
+from kartoteka.encoding.models import resolve_model
+from kartoteka.keyphrases.dense import TRAINED, open_vectors
+from kartoteka.keyphrases.hashing import hash_words
+from kartoteka.keyphrases.ranker import Ranker
+from kartoteka.ranking.directory import open_ranker, write_ranker
+from kartoteka.ranking.module import RankerModule
+from kartoteka.ranking.settings import RankerSettings, StudentSettings
+from kartoteka.ranking.student import write_student
+from kartoteka.stages.suggest import RANKER
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def ranker(tiny_encoder: Path, tmp_path: Path) -> Path:
+    """A ranker of one layer, as training would export it, that has seen the first 40 documents."""
+    student, folder = tmp_path / "student", tmp_path / "model"
+    student.mkdir()
+    folder.mkdir()
+    write_student(resolve_model(str(tiny_encoder)), student, StudentSettings(layers=[1]), 64)
+    seen = np.sort(hash_words([row["id"] for row in records(40)]))
+    write_ranker(folder, RankerModule(student, RankerSettings()).transformer, student, " | ", seen, {})
+    return folder
+
+
+def test_an_edition_beside_a_trained_encoder(run: Run, corpus: Path, ranker: Path, tmp_path: Path) -> None:
+    place = tmp_path / "e"
+    result = run(corpus, "--edition", place, "--ranker", ranker)
+    assert result.returncode == 0, result.stderr
+    assert "trained" in result.stdout
+    edition = editions.open(place)
+    assert list(editions.verify(edition)) == []
+    assert edition.manifest["models"]["ranker"] == open_ranker(str(ranker)).identity
+    assert edition.manifest["quality"]["calibrated"]
+    seen = {row["id"] for row in records(40)}
+    rows = edition.table("documents").to_table().to_pylist()
+    unseen = [row["id"] for row in rows if row["keyphrases"] and row["id"] not in seen]
+    assert edition.manifest["quality"]["documents"] == len(unseen)
+    names = Ranker.open(place / RANKER).names
+    assert set(TRAINED) < set(names)
+    assert "sum_2" in names  # neighbours by words, by the edition's vectors, by the ranker's
+
+    vectors = open_vectors(place / "ranker" / "trained")
+    document = next(row for row in rows if row["keyphrases"])
+    text = f"{document['title']} | {document['abstract']}"
+    wanted = load_encoder(str(ranker / "encoder")).encode([text])[0]
+    np.testing.assert_allclose(vectors.document_codes[0] * vectors.document_scale[0], wanted, atol=0.01)
+    assert not list(place.glob("embeddings/*trained*"))
+
+    again = run(corpus, "--edition", place, "--ranker", ranker)
+    assert "is complete: nothing to do" in again.stdout
+    without = run(corpus, "--edition", place)
+    assert without.returncode == 2
+    assert "another configuration" in without.stderr
+
+    packed = CliRunner().invoke(app, ["pack", str(place), "--ranker", str(ranker)])
+    assert packed.exit_code == 0, packed.output
+    assert open_ranker(str(ranker)).fusion.read_bytes() == (place / RANKER).read_bytes()
+
+
+def test_a_foreign_directory_is_one_line(run: Run, corpus: Path, ranker: Path, tmp_path: Path) -> None:
+    shutil.copytree(ranker, tmp_path / "damaged")
+    (tmp_path / "damaged" / "seen.npy").write_bytes(b"")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "ranker.json").write_text(json.dumps({"kind": "other"}))
+    for folder, message in (("absent", "no directory"), ("damaged", "seen.npy is not"), ("other", "does not describe")):
+        result = run(corpus, "--edition", tmp_path / "e", "--ranker", tmp_path / folder)
+        assert result.returncode == 2, result.stdout + result.stderr
+        assert len(result.stderr.strip().splitlines()) == 1
+        assert message in result.stderr
+        assert not (tmp_path / "e").exists()
+
+
+def made(place: Path, models: dict, quality: dict) -> str:
+    place.mkdir()
+    manifest = {"format": editions.FORMAT, "models": models, "quality": quality, "files": {}}
+    (place / "manifest.json").write_text(json.dumps(manifest))
+    return str(place)
+
+
+def test_only_what_was_fitted_with_the_ranker_is_packed(ranker: Path, tmp_path: Path) -> None:
+    own = {"ranker": open_ranker(str(ranker)).identity}
+    cases = [
+        (made(tmp_path / "plain", {}, {"calibrated": True}), "was not made with the ranker"),
+        (made(tmp_path / "rule", own, {"system": "prior", "calibrated": False}), "has fitted no fusion"),
+    ]
+    for place, message in cases:
+        result = CliRunner().invoke(app, ["pack", place, "--ranker", str(ranker)])
+        assert result.exit_code == 2
+        assert message in result.output
+    assert open_ranker(str(ranker)).fusion is None
