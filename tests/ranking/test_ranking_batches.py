@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from ranking_arrays import ROWS, teacher
 
-from kartoteka.ranking.batches import collate, draw_negatives, pick
+from kartoteka.ragged import pick
+from kartoteka.ranking.batches import collate, draw_negatives
 from kartoteka.ranking.data import PairArrays
 from kartoteka.ranking.settings import RankerSettings
 from kartoteka.training.task import Share

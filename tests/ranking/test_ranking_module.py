@@ -9,7 +9,8 @@ import torch.distributed as dist
 from ranking_arrays import ROWS, teacher
 from training.gloo_workers import run_group
 
-from kartoteka.ranking.batches import collate, draw_negatives, pick
+from kartoteka.ragged import pick
+from kartoteka.ranking.batches import collate, draw_negatives
 from kartoteka.ranking.data import PairArrays
 from kartoteka.ranking.module import RankerModule
 from kartoteka.ranking.settings import RankerSettings

@@ -23,7 +23,8 @@ from kartoteka.generation import targets
 from kartoteka.generation.base import resolve_base
 from kartoteka.generation.settings import GeneratorSettings
 from kartoteka.generation.vocabulary import base_tokenizer, encode, learn_tokenizer, open_tokenizer
-from kartoteka.keyphrases.hashing import hash_words
+from kartoteka.keyphrases.hashing import spread, within
+from kartoteka.ragged import pick
 from kartoteka.storage import Storage
 
 KIND = "generator examples"
@@ -35,7 +36,6 @@ COLUMNS = ("id", "title", "abstract", "lang", "keyphrases")
 SCHEMA = pa.schema([*((name, pa.string()) for name in COLUMNS[:-1]), ("keyphrases", pa.list_(pa.string()))])
 _ROWS = 2048
 _IDS = pa.schema([("id", pa.string())])
-_MIX = np.uint64(0x9E3779B97F4A7C15)
 
 
 @dataclass(frozen=True)
@@ -51,9 +51,7 @@ class Ragged:
 
     def take(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The tokens int32 [n] of `rows`, and where each begins and ends, int64 [rows + 1]."""
-        parts = [self.tokens[self.offsets[row] : self.offsets[row + 1]] for row in rows.tolist()]
-        offsets = np.concatenate([[0], np.cumsum(self.lengths(rows))]).astype(np.int64)
-        return np.concatenate([np.zeros(0, np.int32), *parts]), offsets
+        return pick(self.tokens, self.offsets, rows)
 
 
 @dataclass(frozen=True)
@@ -123,7 +121,7 @@ def _rows(spill: Path) -> Iterator[list[dict[str, Any]]]:
 
 def ranks(ids: list[str], seed: int) -> np.ndarray:
     """A place of each id in an order that knows only the id and the seed, uint64 [n]: the first are held out."""
-    return hash_words([f"generator:{seed}:{name}" for name in ids]) * _MIX
+    return spread([f"generator:{seed}:{name}" for name in ids])
 
 
 def prepare(edition: Storage, run: Storage, settings: GeneratorSettings) -> dict[str, Any]:
@@ -215,12 +213,12 @@ def _tokenizer(spill: Path, settings: GeneratorSettings, split: _Split) -> Any:
     if settings.base is not None:
         base = resolve_base(settings.base, settings.revision)
         return base_tokenizer(base.directory, settings.max_source)
-    most = np.uint64(min(1.0, settings.vocabulary_documents / split.annotated) * (2.0**64 - 2048))
+    share = min(1.0, settings.vocabulary_documents / split.annotated)
 
     def texts() -> Iterator[str]:
         for rows in _rows(spill):
             ids = [row["id"] for row in rows]
-            chosen = hash_words([f"vocabulary:{settings.seed}:{name}" for name in ids]) * _MIX <= most
+            chosen = within([f"vocabulary:{settings.seed}:{name}" for name in ids], share)
             for row, training, wanted in zip(rows, split.training(ids), chosen.tolist(), strict=True):
                 if training and wanted:
                     yield from map(targets.plain, (row["title"], row["abstract"], *row["keyphrases"]))

@@ -50,6 +50,16 @@ def hash_words(words: Sequence[str]) -> np.ndarray:
     return out
 
 
+def spread(names: Sequence[str]) -> np.ndarray:
+    """Hashes of `names` spread evenly over uint64 [n]: an order as good as random, decided of each name alone."""
+    return hash_words(names) * _MIX
+
+
+def within(names: Sequence[str], share: float) -> np.ndarray:
+    """Whether each of `names` falls into a `share` of all that could be, bool [n]; decided of each name alone."""
+    return (spread(names) >> np.uint64(11)).astype(np.float64) < share * 2.0**53
+
+
 @njit(cache=True)
 def fold_rows(words: np.ndarray, offsets: np.ndarray) -> np.ndarray:
     """Phrase hashes, uint64 [n], of the word hashes in rows `offsets` [n + 1]; an empty row hashes to `EMPTY`."""

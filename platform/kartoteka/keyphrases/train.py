@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 import pyarrow as pa
 
-from kartoteka.keyphrases.hashing import hash_words
+from kartoteka.keyphrases.hashing import within
 from kartoteka.keyphrases.ranker import Ranker, fit_ranker
 from kartoteka.keyphrases.rules import prior_rule, votes_rule
 from kartoteka.keyphrases.settings import KeyphraseSettings
@@ -36,8 +36,7 @@ def is_training(ids: list[str], annotated: int, settings: KeyphraseSettings) -> 
     Decided by the hash of the id, so that every part can choose its own and the parts' cut does not matter.
     """
     share = min(1.0, settings.training_documents / max(annotated, 1))
-    mixed = hash_words([f"{settings.seed}:{name}" for name in ids]) * np.uint64(0x9E3779B97F4A7C15)
-    return (mixed >> np.uint64(11)).astype(np.float64) < share * 2.0**53
+    return within([f"{settings.seed}:{name}" for name in ids], share)
 
 
 def train(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from kartoteka.keyphrases.dense import VectorArrays
+from kartoteka.ragged import pick
 from kartoteka.ranking.data import PairArrays
 from kartoteka.ranking.settings import RankerSettings
 from kartoteka.training.task import Batch, Share
@@ -58,14 +59,6 @@ def draw_negatives(arrays: PairArrays, rows: np.ndarray, share: Share, count: in
     of = np.repeat(np.arange(len(rows)), np.diff(offsets))
     shuffled = np.lexsort((share.random(1).random(len(pool)), of))
     return pool[shuffled[np.arange(len(pool)) - offsets[of] < count]]
-
-
-def pick(values: np.ndarray, offsets: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The lists `rows` of a ragged array: flat values and offsets int64 [rows + 1]."""
-    starts, sizes = np.asarray(offsets[rows]), np.asarray(offsets[rows + 1]) - offsets[rows]
-    picked = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
-    places = np.repeat(starts - picked[:-1], sizes) + np.arange(picked[-1])
-    return np.asarray(values[places]), picked
 
 
 def _vectors(codes: np.ndarray, scale: np.ndarray, rows: np.ndarray) -> np.ndarray:

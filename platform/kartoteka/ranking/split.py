@@ -6,7 +6,7 @@ from enum import IntEnum
 
 import numpy as np
 
-from kartoteka.keyphrases.hashing import hash_words
+from kartoteka.keyphrases.hashing import within
 from kartoteka.keyphrases.settings import KeyphraseSettings
 from kartoteka.keyphrases.train import is_training
 from kartoteka.ranking.settings import RankerSettings
@@ -33,6 +33,5 @@ def split_of(ids: list[str], annotated: int, settings: RankerSettings, keyphrase
     few = min(keyphrases.training_documents, int(annotated * settings.fusion_share))
     fusion = is_training(ids, annotated, keyphrases.model_copy(update={"training_documents": few}))
     share = min(settings.validation_documents / max(annotated, 1), _MOST)
-    mixed = hash_words([f"validation:{settings.seed}:{name}" for name in ids]) * np.uint64(0x9E3779B97F4A7C15)
-    validation = (mixed >> np.uint64(11)).astype(np.float64) < share * 2.0**53
+    validation = within([f"validation:{settings.seed}:{name}" for name in ids], share)
     return np.where(fusion, Split.FUSION, np.where(validation, Split.VALIDATION, Split.TRAINING)).astype(np.int8)

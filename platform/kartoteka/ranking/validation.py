@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from kartoteka.ranking.batches import pick
+from kartoteka.ragged import pick
 from kartoteka.training.gather import dealt, gather
 
 if TYPE_CHECKING:

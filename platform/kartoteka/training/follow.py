@@ -18,11 +18,10 @@ LOOK_EVERY = 1.0
 
 @dataclass
 class Follower:
-    """Follows the progress file of `run`; `metric` is the figure that decides."""
+    """Follows the progress file of `run`."""
 
     run: Storage
     console: Console
-    metric: str
 
     def follow(self, stop: threading.Event) -> None:
         """Until `stop` is set."""

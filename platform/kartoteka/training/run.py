@@ -37,7 +37,7 @@ from kartoteka.training.report import write_report
 from kartoteka.training.settings import TrainingSettings, WorkerSettings
 from kartoteka.training.task import Task
 
-RUN, MODEL, REPORT = "run.json", "model", "report.html"
+RUN, MODEL = "run.json", "model"
 #: Ray Train's own notes on the run; nothing of ours depends on them.
 _RAY = ".ray"
 
@@ -71,7 +71,7 @@ def train(
     about = begun or {**plan, "data": data, "state": "running", "command": command}
     run.put_json(RUN, about)
     run.delete(FAILURE)
-    with EnergyMeter() as meter, _followed(run, console, task.metric):
+    with EnergyMeter() as meter, _followed(run, console):
         _fit(Work(run.uri, task, settings, workers), run)
     if run.exists(FAILURE):
         raise ValueError(run.get_json(FAILURE)["message"])
@@ -169,11 +169,11 @@ def _environment(workers: WorkerSettings) -> dict[str, str]:
 
 
 @contextmanager
-def _followed(run: Storage, console: Console, metric: str) -> Iterator[None]:
+def _followed(run: Storage, console: Console) -> Iterator[None]:
     """Show what the workers say of their progress while the block runs."""
     stop = threading.Event()
     run.delete(PROGRESS)
-    follower = threading.Thread(target=Follower(run, console, metric).follow, args=(stop,), daemon=True)
+    follower = threading.Thread(target=Follower(run, console).follow, args=(stop,), daemon=True)
     follower.start()
     try:
         yield
