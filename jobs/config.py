@@ -40,19 +40,22 @@ class ReindexConfig(Settings):
     trained: TrainedSettings = TrainedSettings()
 
 
-class TrainRankerConfig(Settings):
-    """`kartoteka train ranker`: `[keyphrases]` and `[lexical]` as the edition has them."""
+class TrainConfig(Settings):
+    """What every training run sets."""
 
     training: TrainingSettings = TrainingSettings()
     workers: WorkerSettings = WorkerSettings()
+
+
+class TrainRankerConfig(TrainConfig):
+    """`kartoteka train ranker`: `[keyphrases]` and `[lexical]` as the edition has them."""
+
     ranker: RankerSettings = RankerSettings()
     keyphrases: KeyphraseSettings = KeyphraseSettings()
     lexical: LexicalSettings = LexicalSettings()
 
 
-class TrainGeneratorConfig(Settings):
+class TrainGeneratorConfig(TrainConfig):
     """`kartoteka train generator`."""
 
-    training: TrainingSettings = TrainingSettings()
-    workers: WorkerSettings = WorkerSettings()
     generator: GeneratorSettings = GeneratorSettings()

@@ -6,13 +6,12 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from kartoteka.documents import DOCUMENT_SCHEMA
 from kartoteka.edition import BUILD
 from kartoteka.flow.ledger import Completion
-from kartoteka.flow.stage import Stage, Step
+from kartoteka.flow.stage import Step
 from kartoteka.keyphrases.annotated import annotate, is_annotated
 from kartoteka.lexical.statistics import count_part
-from kartoteka.stages.embed import refuse_document
+from kartoteka.stages.documents import DocumentStage
 from kartoteka.storage import Storage
 from kartoteka.text.words import content_stems
 
@@ -34,7 +33,7 @@ def stems_of(rows: pa.Table) -> list[list[str]]:
     return [content_stems(f"{title}\n{abstract}", lang) for title, abstract, lang in zip(*columns, strict=True)]
 
 
-class Analyse(Stage):
+class Analyse(DocumentStage):
     """The annotated documents of a part: their words, phrases and term statistics, kept in the build."""
 
     name = "analyse"
@@ -44,12 +43,6 @@ class Analyse(Stage):
         """The annotated documents of the part."""
         rows = storage.table(f"documents/{part}.parquet")
         return rows.filter(pa.array(map(is_annotated, rows["keyphrases"].to_pylist()), pa.bool_()))
-
-    def refusal(self, rows: pa.Table, row: int, reason: str, detail: str) -> dict[str, object]:
-        """A document that could not be analysed."""
-        return refuse_document(
-            rows.slice(row, 1).select(DOCUMENT_SCHEMA.names).to_pylist()[0], reason, detail, self.name
-        )
 
     def write(self, storage: Storage, part: str, rows: pa.Table, refused: pa.Table) -> Completion:
         """Put the part's analysis into the build."""

@@ -11,7 +11,6 @@ from kartoteka import __version__, report
 from kartoteka.edition import BUILD, FORMAT, MANIFEST
 from kartoteka.energy import EnergyMeter
 from kartoteka.flow.build import Build, summarise, total_facts
-from kartoteka.flow.execute import apart
 from kartoteka.flow.ledger import Completion, add_facts
 from kartoteka.stages.fit import QUALITY
 from kartoteka.storage import Storage
@@ -60,6 +59,8 @@ def commit(build: Build, meter: EnergyMeter) -> dict[str, Any]:
 def finish(build: Build) -> None:
     """Make the report and remove the build folder: what is left to do once the manifest is there, however often."""
     if not build.storage.exists("report.html"):
+        from kartoteka.flow.execute import apart
+
         apart(write_report, build.storage.uri)
     build.storage.delete(BUILD)
 

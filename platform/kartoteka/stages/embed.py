@@ -10,14 +10,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
-import orjson
 import pyarrow as pa
 
-from kartoteka.documents import DOCUMENT_SCHEMA, QUARANTINE_SCHEMA, Reason, Refusal, quarantine_row, quarantine_table
+from kartoteka.documents import DOCUMENT_SCHEMA, QUARANTINE_SCHEMA, Reason, quarantine_table
 from kartoteka.encoding.settings import DEFAULT_MODEL, EncodingSettings
 from kartoteka.flow.ledger import Completion, files_of
-from kartoteka.flow.stage import Resources, Stage, Step, drop
+from kartoteka.flow.stage import Resources, Step, drop
 from kartoteka.settings import Settings
+from kartoteka.stages.documents import DocumentStage, refuse_document
 from kartoteka.stages.identify import duplicate_rows
 from kartoteka.stages.read import documents_of, refusals_of
 from kartoteka.storage import Storage
@@ -116,25 +116,24 @@ def _tokens(column: pa.LargeListArray) -> Tokens:
     return Tokens(ids, offsets - offsets[0], np.zeros(len(column), bool))
 
 
-class Embed(Stage):
+def encoding_steps(encoding: Encoding, separator: str, gpus: float) -> list[Step]:
+    """Documents to vectors; with a GPU, tokenising is a step of its own."""
+    encode = Encode(encoding, separator, gpus)
+    return [Tokenise(encoding, separator), encode] if gpus else [encode]
+
+
+class Embed(DocumentStage):
     """Documents of a read part, without duplicates, to documents with vectors."""
 
     name = "embed"
 
     def __init__(self, encoding: Encoding, embed: EmbedSettings, gpus: float = 0.0) -> None:
-        encode = Encode(encoding, embed.separator, gpus)
-        self.steps = [Tokenise(encoding, embed.separator), encode] if gpus else [encode]
+        self.steps = encoding_steps(encoding, embed.separator, gpus)
 
     def load(self, storage: Storage, part: str, payload: bytes) -> pa.Table:
         """The rows whose id is theirs."""
         rows = storage.table(documents_of(part))
         return drop(rows, [row for row, _, _ in duplicate_rows(storage, part)])
-
-    def refusal(self, rows: pa.Table, row: int, reason: str, detail: str) -> dict[str, object]:
-        """A document that could not be embedded."""
-        return refuse_document(
-            rows.slice(row, 1).select(DOCUMENT_SCHEMA.names).to_pylist()[0], reason, detail, self.name
-        )
 
     def write(self, storage: Storage, part: str, rows: pa.Table, refused: pa.Table) -> Completion:
         """Put the part's documents, vectors and quarantined rows into the edition."""
@@ -170,13 +169,6 @@ class Embed(Stage):
             },
             files=files_of(files),
         )
-
-
-def refuse_document(document: dict[str, object], reason: str, detail: str, stage: str) -> dict[str, object]:
-    """The quarantine row of a document that was read well: whole, as JSON."""
-    record = orjson.dumps(document, default=str)
-    source, identity = str(document["source"]), str(document["id"])
-    return quarantine_row(Refusal(reason, detail), stage=stage, source=source, record=record, identity=identity)
 
 
 def _counts(values: Iterable[object]) -> dict[str, int]:

@@ -10,15 +10,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from kartoteka.documents import DOCUMENT_SCHEMA
 from kartoteka.edition import BUILD
 from kartoteka.flow.ledger import Completion, files_of
-from kartoteka.flow.stage import Stage, Step
+from kartoteka.flow.stage import Step
 from kartoteka.keyphrases.settings import KeyphraseSettings
 from kartoteka.lexical.settings import LexicalSettings
 from kartoteka.stages import lexical, vectors, vocabulary
 from kartoteka.stages.analyse import annotated_file, withdrawn_file
-from kartoteka.stages.embed import refuse_document
+from kartoteka.stages.documents import DocumentStage
 from kartoteka.storage import Storage
 from kartoteka.vectors.settings import VectorSettings
 
@@ -92,7 +91,7 @@ def numbering(annotated: dict[str, int]) -> dict[str, int]:
     return dict(zip(annotated, accumulate(annotated.values(), initial=0), strict=False))
 
 
-class Suggest(Stage):
+class Suggest(DocumentStage):
     """Documents with vectors to the edition's `keyphrases` table. `first` numbers the annotated ones of each part."""
 
     name = "suggest"
@@ -104,12 +103,6 @@ class Suggest(Stage):
     def load(self, storage: Storage, part: str, payload: bytes) -> pa.Table:
         """The part's documents with their vectors and own numbers."""
         return load_numbered(storage, part, self.first[part])
-
-    def refusal(self, rows: pa.Table, row: int, reason: str, detail: str) -> dict[str, object]:
-        """A document for which nothing could be suggested."""
-        return refuse_document(
-            rows.slice(row, 1).select(DOCUMENT_SCHEMA.names).to_pylist()[0], reason, detail, self.name
-        )
 
     def write(self, storage: Storage, part: str, rows: pa.Table, refused: pa.Table) -> Completion:
         """Put the part's keyphrases into the edition."""

@@ -14,18 +14,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from kartoteka.documents import DOCUMENT_SCHEMA
 from kartoteka.encoding.settings import EncodingSettings
 from kartoteka.flow.build import Build
 from kartoteka.flow.ledger import Completion, files_of
-from kartoteka.flow.stage import Stage
 from kartoteka.folders import whole_folder
 from kartoteka.keyphrases.archive import Archive
 from kartoteka.keyphrases.dense import write_vectors
 from kartoteka.ranking.directory import RankerFiles
 from kartoteka.settings import Settings
 from kartoteka.stages.analyse import withdrawn_file
-from kartoteka.stages.embed import Encode, Encoding, Tokenise, refuse_document
+from kartoteka.stages.documents import DocumentStage
+from kartoteka.stages.embed import Encoding, encoding_steps
 from kartoteka.stages.suggest import TRAINED, TRAINED_INDEX, trained_file
 from kartoteka.stages.vectors import index_vectors, matrix_of
 from kartoteka.stages.vocabulary import MERGED, EncodePhrases, annotated_places, blocks_of, phrase_vectors
@@ -42,7 +41,7 @@ class TrainedSettings(Settings):
     """Whether its vectors also find neighbours: one more list, beside those of `[keyphrases] retrieval`."""
 
 
-class EncodeTrained(Stage):
+class EncodeTrained(DocumentStage):
     """The documents of a part to the ranker's vectors.
 
     Its encoder is run as `settings` say, but what it reads of a text is its own affair.
@@ -53,18 +52,11 @@ class EncodeTrained(Stage):
     def __init__(self, ranker: RankerFiles, settings: EncodingSettings, gpus: float = 0.0) -> None:
         own = settings.model_copy(update={"max_tokens": None, "prompt": None})
         self.encoding, self.gpus = Encoding(str(ranker.encoder), None, own), gpus
-        encode = Encode(self.encoding, ranker.separator, gpus)
-        self.steps = [Tokenise(self.encoding, ranker.separator), encode] if gpus else [encode]
+        self.steps = encoding_steps(self.encoding, ranker.separator, gpus)
 
     def load(self, storage: Storage, part: str, payload: bytes) -> pa.Table:
         """The part's documents."""
         return storage.table(f"documents/{part}.parquet")
-
-    def refusal(self, rows: pa.Table, row: int, reason: str, detail: str) -> dict[str, object]:
-        """A document that this encoder could not take."""
-        return refuse_document(
-            rows.slice(row, 1).select(DOCUMENT_SCHEMA.names).to_pylist()[0], reason, detail, self.name
-        )
 
     def write(self, storage: Storage, part: str, rows: pa.Table, refused: pa.Table) -> Completion:
         """Put the vectors into the build; a refused document, which will be withdrawn, has the vector 0 until then."""
