@@ -34,7 +34,7 @@ def free_port() -> int:
 def head() -> Iterator[dict[str, str]]:
     """`ray start --head` with token authentication, as it is by default; the environment that reaches it."""
     folder = tempfile.mkdtemp(prefix="kt-", dir="/tmp")
-    dashboard, gcs = free_port(), free_port()
+    dashboard, gcs, agent = free_port(), free_port(), free_port()
     environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")} | {
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN": secrets.token_hex(32),
@@ -43,6 +43,8 @@ def head() -> Iterator[dict[str, str]]:
     }
     command = [RAY, "start", "--head", "--num-cpus=2", f"--temp-dir={folder}", f"--port={gcs}", "--block"]
     command += [f"--dashboard-port={dashboard}", "--dashboard-host=127.0.0.1", f"--object-store-memory={256 << 20}"]
+    # The agent takes the jobs. Its port is one for all clusters of a machine unless it is told another.
+    command += [f"--dashboard-agent-listen-port={agent}"]
     log = Path(folder, "head.log")
     with log.open("wb") as output:
         process = subprocess.Popen(command, env=environment, stdout=output, stderr=output)
