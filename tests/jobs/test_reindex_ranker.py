@@ -37,7 +37,8 @@ def ranker(tiny_encoder: Path, tmp_path: Path) -> Path:
     folder.mkdir()
     write_student(resolve_model(str(tiny_encoder)), student, StudentSettings(layers=[1]), 64)
     seen = np.sort(hash_words([row["id"] for row in records(40)]))
-    write_ranker(folder, RankerModule(student, RankerSettings()).transformer, student, " | ", seen, {})
+    settings = RankerSettings(separator=" | ")
+    write_ranker(folder, RankerModule(student, settings).transformer, student, settings, seen, {})
     return folder
 
 

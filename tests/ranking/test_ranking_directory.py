@@ -13,7 +13,7 @@ from kartoteka.keyphrases.hashing import hash_words
 from kartoteka.keyphrases.ranker import Ranker, fit_ranker
 from kartoteka.keyphrases.settings import KeyphraseSettings
 from kartoteka.ranking.directory import add_fusion, open_ranker, write_ranker
-from kartoteka.ranking.settings import StudentSettings
+from kartoteka.ranking.settings import RankerSettings, StudentSettings
 from kartoteka.ranking.student import write_student
 
 
@@ -24,7 +24,8 @@ def ranker(tiny_encoder: Path, tmp_path: Path) -> Path:
     folder.mkdir()
     write_student(resolve_model(str(tiny_encoder)), student, StudentSettings(), 64)
     transformer = load_transformer(resolve_model(str(student)))
-    write_ranker(folder, transformer, student, " | ", np.sort(hash_words(["a", "b"])), {"data": {"training": 2}})
+    settings = RankerSettings(separator=" | ", max_phrase_tokens=7)
+    write_ranker(folder, transformer, student, settings, np.sort(hash_words(["a", "b"])), {"data": {"training": 2}})
     (folder / "README.md").write_text("card")
     return folder
 
@@ -32,17 +33,24 @@ def ranker(tiny_encoder: Path, tmp_path: Path) -> Path:
 def test_what_is_written_is_read(ranker: Path) -> None:
     found = open_ranker(str(ranker))
     assert found.separator == " | "
+    assert found.phrase_tokens == 7
     assert found.fusion is None
     assert found.has_seen(["b", "c", "a"]).tolist() == [True, False, True]
     assert found.identity["encoder"] == resolve_model(str(ranker / "encoder")).sha256
 
 
-def test_a_fusion_is_added_and_checked(ranker: Path) -> None:
-    random = np.random.default_rng(0)
-    rows = random.normal(size=(900, 2)).astype(np.float32)
+def fusion(seed: int) -> bytes:
+    rows = np.random.default_rng(seed).normal(size=(900, 2)).astype(np.float32)
     settings = KeyphraseSettings(rounds=2)
-    fitted = fit_ranker(rows, rows[:, 0] > 1, np.arange(0, 901, 9), ["one", "other"], settings)
-    add_fusion(ranker, fitted.ranker.to_bytes())
+    return fit_ranker(rows, rows[:, 0] > 1, np.arange(0, 901, 9), ["one", "other"], settings).ranker.to_bytes()
+
+
+def killed(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_a_fusion_is_added_and_checked(ranker: Path) -> None:
+    add_fusion(ranker, fusion(seed=0))
     found = open_ranker(str(ranker))
     assert Ranker.open(found.fusion).names == ("one", "other")
     assert found.identity["fusion"]
@@ -51,6 +59,22 @@ def test_a_fusion_is_added_and_checked(ranker: Path) -> None:
     add_fusion(ranker, sink.getvalue())
     with pytest.raises(ValueError, match="not a ranker"):
         open_ranker(str(ranker))
+
+
+def test_a_kill_while_a_fusion_is_added_leaves_the_directory_as_it_was(
+    ranker: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_fusion(ranker, fusion(seed=0))
+    before = open_ranker(str(ranker))
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", killed)
+        with pytest.raises(KeyboardInterrupt):
+            add_fusion(ranker, fusion(seed=1))
+    assert open_ranker(str(ranker)) == before
+    add_fusion(ranker, fusion(seed=1))
+    after = open_ranker(str(ranker))
+    assert after.identity["fusion"] != before.identity["fusion"]
+    assert [path.name for path in ranker.glob("fusion-*")] == [after.fusion.name]
 
 
 @pytest.mark.parametrize(

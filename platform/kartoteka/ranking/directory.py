@@ -1,8 +1,8 @@
 """The ranker's directory: what training gives, and `reindex --ranker` and the services load.
 
-`encoder/`: the trained model, a plain sentence-transformers directory with float16 weights. `fusion.npz`: the fusion of
-features fitted with it (`keyphrases.ranker.Ranker`), where one has been fitted. `seen.npy`: hashes of the ids of the
-documents that the encoder has seen, sorted. `ranker.json`: what all this is, with hashes. `README.md`: the model card.
+`encoder/`: the trained model, a plain sentence-transformers directory with float16 weights. `fusion-HASH.npz`: the
+fusion of features fitted with it (`keyphrases.ranker.Ranker`), where one has been fitted. `seen.npy`: hashes of the ids
+of the documents that the encoder has seen, sorted. `ranker.json`: what all this is, with hashes. `README.md`: the card.
 """
 
 from __future__ import annotations
@@ -23,22 +23,28 @@ from kartoteka.keyphrases.ranker import Ranker
 if TYPE_CHECKING:
     import torch
 
+    from kartoteka.ranking.settings import RankerSettings
+
 FORMAT = 1
 KIND = "kartoteka-ranker"
 DESCRIPTION = "ranker.json"
 ENCODER = "encoder"
-FUSION = "fusion.npz"
 SEEN = "seen.npy"
 
 
 @dataclass(frozen=True)
 class RankerFiles:
-    """A ranker's directory, checked: `encoder` its model, `separator` between title and abstract as in training."""
+    """A ranker's directory, checked.
+
+    `encoder` is its model; as in training, `separator` stands between title and abstract, and phrases are cut to
+    `phrase_tokens`.
+    """
 
     folder: Path
     encoder: Path
     encoder_sha256: str
     separator: str
+    phrase_tokens: int
     fusion: Path | None
     fusion_sha256: str | None
 
@@ -57,9 +63,14 @@ class RankerFiles:
 
 
 def write_ranker(
-    folder: Path, transformer: torch.nn.Module, model: Path, separator: str, seen: np.ndarray, about: dict[str, Any]
+    folder: Path,
+    transformer: torch.nn.Module,
+    model: Path,
+    settings: RankerSettings,
+    seen: np.ndarray,
+    about: dict[str, Any],
 ) -> None:
-    """Write the directory of a trained `transformer`; tokeniser and modules are those of the directory `model`.
+    """Write the directory of a `transformer` trained under `settings`; tokeniser and modules are those of `model`.
 
     `seen` uint64, sorted; `about`: what it was trained on, for a reader.
     """
@@ -73,13 +84,24 @@ def write_ranker(
     }
     save_file(weights, encoder / "model.safetensors", metadata={"format": "pt"})
     np.save(folder / SEEN, np.asarray(seen, np.uint64))
-    _describe(folder, {"separator": separator, "about": about})
+    names = sorted(file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file())
+    values = {"separator": settings.separator, "phrase_tokens": settings.max_phrase_tokens, "fusion": None}
+    _describe(folder, values | {"about": about, "files": {name: _sha256(folder / name) for name in names}})
 
 
 def add_fusion(folder: Path, fusion: bytes) -> None:
-    """Put a fusion that was fitted with the encoder (`Ranker.to_bytes`) into the directory."""
-    (folder / FUSION).write_bytes(fusion)
-    _describe(folder, orjson.loads((folder / DESCRIPTION).read_bytes()))
+    """Put a fusion that was fitted with the encoder (`Ranker.to_bytes`) into the directory, in place of any other.
+
+    Whole or not at all: its file bears its hash, and counts only once the description names it.
+    """
+    values = orjson.loads((folder / DESCRIPTION).read_bytes())
+    digest, before = hashlib.sha256(fusion).hexdigest(), values["fusion"]
+    name = f"fusion-{digest[:16]}.npz"
+    (folder / name).write_bytes(fusion)
+    files = {file: sha256 for file, sha256 in values["files"].items() if file != before}
+    _describe(folder, values | {"fusion": name, "files": files | {name: digest}})
+    if before not in (None, name):
+        (folder / before).unlink()
 
 
 def open_ranker(path: str) -> RankerFiles:
@@ -107,22 +129,25 @@ def open_ranker(path: str) -> RankerFiles:
         if _sha256(folder / name) != digest:
             raise ValueError(f"ranker: {folder / name} is not the file that the ranker was written with")
     encoder = resolve_model(str(folder / ENCODER))
-    fusion = folder / FUSION if FUSION in values["files"] else None
+    fusion = folder / values["fusion"] if values["fusion"] else None
     if fusion is not None:
         Ranker.open(fusion)
     return RankerFiles(
-        folder, folder / ENCODER, encoder.sha256, values["separator"], fusion, values["files"].get(FUSION)
+        folder,
+        folder / ENCODER,
+        encoder.sha256,
+        values["separator"],
+        values["phrase_tokens"],
+        fusion,
+        values["files"].get(values["fusion"]),
     )
 
 
 def _describe(folder: Path, values: dict[str, Any]) -> None:
-    names = sorted(
-        file.relative_to(folder).as_posix()
-        for file in folder.rglob("*")
-        if file.is_file() and file.name not in (DESCRIPTION, "README.md")
-    )
-    described = values | {"kind": KIND, "format": FORMAT, "files": {name: _sha256(folder / name) for name in names}}
-    (folder / DESCRIPTION).write_bytes(orjson.dumps(described, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS))
+    described = values | {"kind": KIND, "format": FORMAT}
+    beside = folder / f".{DESCRIPTION}.tmp"
+    beside.write_bytes(orjson.dumps(described, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS))
+    beside.replace(folder / DESCRIPTION)
 
 
 def _sha256(path: Path) -> str:

@@ -86,7 +86,7 @@ class RankerTask(Task):
         }
         student = data.data_of(run).local(data.STUDENT)
         seen = data.open_arrays(_data(run)).seen
-        write_ranker(folder, module.transformer, student, self.settings.separator, seen, about)
+        write_ranker(folder, module.transformer, student, self.settings, seen, about)
 
     def card(self, run: Storage) -> dict[str, Any]:
         """What a reader of the model card must know."""

@@ -42,7 +42,7 @@ class TrainedSettings(Settings):
 
 
 class EncodeTrained(DocumentStage):
-    """The documents of a part to the ranker's vectors.
+    """The documents of a part to the ranker's vectors; `phrases` does the same for the archive's phrases.
 
     Its encoder is run as `settings` say, but what it reads of a text is its own affair.
     """
@@ -50,9 +50,13 @@ class EncodeTrained(DocumentStage):
     name = "trained"
 
     def __init__(self, ranker: RankerFiles, settings: EncodingSettings, gpus: float = 0.0) -> None:
-        own = settings.model_copy(update={"max_tokens": None, "prompt": None})
-        self.encoding, self.gpus = Encoding(str(ranker.encoder), None, own), gpus
-        self.steps = encoding_steps(self.encoding, ranker.separator, gpus)
+        self.phrases = EncodePhrases(self._encoding(ranker, settings, ranker.phrase_tokens), gpus, _PHRASES)
+        self.steps = encoding_steps(self._encoding(ranker, settings, None), ranker.separator, gpus)
+
+    @staticmethod
+    def _encoding(ranker: RankerFiles, settings: EncodingSettings, tokens: int | None) -> Encoding:
+        own = settings.model_copy(update={"max_tokens": tokens, "prompt": None})
+        return Encoding(str(ranker.encoder), None, own)
 
     def load(self, storage: Storage, part: str, payload: bytes) -> pa.Table:
         """The part's documents."""
@@ -114,7 +118,7 @@ def encode_trained(
     if not blocks:
         return
     build.run(stage, documents)
-    build.run(EncodePhrases(stage.encoding, stage.gpus, _PHRASES), blocks)
+    build.run(stage.phrases, blocks)
     build.run_tasks("trained-codes", {"all": WriteTrained(list(annotated), list(blocks))})
     if settings.neighbours:
         held = {part: rows for part, rows in annotated.items() if rows}
