@@ -38,9 +38,11 @@ def test_interval_of_a_harmonic_mean_is_that_of_resampled_means():
 
 def test_the_same_seed_gives_the_same_interval_in_blocks_of_any_size(monkeypatch):
     samples = [mean(np.arange(50) / 50)]
-    whole = bootstrap(samples, resamples=500, seed=5)
+    whole = bootstrap(samples, resamples=500, seed=5)[0]
     monkeypatch.setattr("kartoteka.evaluation.significance._DRAWS", 50 * 7)
-    assert bootstrap(samples, resamples=500, seed=5) == whole
+    cut = bootstrap(samples, resamples=500, seed=5)[0]
+    # A matrix product rounds its last bit by its shape on some processors.
+    assert (cut.low, cut.high) == pytest.approx((whole.low, whole.high), rel=1e-14)
 
 
 def test_p_is_that_of_all_swaps():
