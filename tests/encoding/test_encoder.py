@@ -11,6 +11,8 @@ from sentence_transformers import SentenceTransformer
 
 from kartoteka.encoding import native
 from kartoteka.encoding.encoder import load_encoder
+from kartoteka.encoding.native import has_vnni
+from kartoteka.encoding.precision import fastest_on_cpu
 from kartoteka.encoding.settings import EncodingSettings
 from kartoteka.encoding.transformer import PaddedTransformer
 
@@ -120,6 +122,36 @@ def test_int16_gives_a_text_the_same_bits_in_any_company(tiny, texts):
     first = alone.encode(texts)
     np.testing.assert_array_equal(together.encode(texts), first)
     np.testing.assert_array_equal(together.encode(texts[::-1])[::-1], first)
+
+
+@pytest.mark.skipif(not has_vnni(), reason="the other kernel needs VNNI")
+def test_both_int16_kernels_give_the_same_bits(tiny, texts, monkeypatch):
+    ours = load_encoder(str(tiny("bert")), precision="int16").encode(texts)
+    monkeypatch.setattr(native, "has_vnni", lambda: False)
+    native.kernels.cache_clear()
+    try:
+        np.testing.assert_array_equal(load_encoder(str(tiny("bert")), precision="int16").encode(texts), ours)
+    finally:
+        native.kernels.cache_clear()
+
+
+AVX2_ONLY = {"amx": False, "avx512_bf16": False, "avx512_vnni": False, "vectors": "AVX2"}
+
+
+@pytest.mark.parametrize(
+    ("more", "int16", "wanted"),
+    [
+        ({}, True, "int16"),
+        ({}, False, "fp32"),
+        ({"vectors": "AVX512"}, True, "fp32"),
+        ({"vectors": "AVX512", "avx512_vnni": True}, True, "int16"),
+        ({"vectors": "AVX512", "avx512_vnni": True, "avx512_bf16": True}, True, "int16"),
+        ({"vectors": "AVX512", "avx512_vnni": True, "avx512_bf16": True}, False, "bf16"),
+        ({"vectors": "AVX512", "avx512_vnni": True, "avx512_bf16": True, "amx": True}, True, "bf16"),
+    ],
+)
+def test_the_fastest_precision_of_a_cpu(more, int16, wanted):
+    assert fastest_on_cpu(AVX2_ONLY | more, int16=int16) == wanted
 
 
 def test_nothing_to_encode(tiny):

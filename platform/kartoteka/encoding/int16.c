@@ -1,8 +1,9 @@
-/* Linear layers in 12-bit integers for CPUs with AVX2 and nothing better.
+/* Linear layers in 12-bit integers.
  *
- * One vpmaddwd multiplies and adds 16 pairs of int16 where one fp32 FMA does 8. Each token's state and each weight
- * column is scaled to +-2047: 16 times finer than int8, whose vectors differ too much from the fp32 ones. Integer sums
- * are exact, so a token's result depends on its own text alone, not on the batch around it. */
+ * One vpmaddwd multiplies and adds 16 pairs of int16 where one fp32 FMA does 8; AVX-512 VNNI does 32 in one instruction.
+ * Each token's state and each weight column is scaled to +-2047: 16 times finer than int8, whose vectors differ too much
+ * from the fp32 ones. Integer sums are exact, so a token's result depends on its own text alone, not on the batch around
+ * it, and both instructions give the same. */
 #include "int16.h"
 
 #include <string.h>
@@ -28,8 +29,24 @@ void quantise(const float *values, long rows, long width, int16_t *levels, float
     }
 }
 
-/* sums [6 * 16] = a (6 rows, `stride` int16 apart) times b ([pairs][16][2]); pairs is a multiple of 4.
- * In assembly because compilers spill the 12 accumulators, which costs 40 %. */
+/* sums [6 * 16] = a (6 rows, `stride` int16 apart) times b ([pairs][16][2]); pairs is a multiple of 4. */
+#ifdef __AVX512VNNI__
+static void tile(const int16_t *a, long stride, const int16_t *b, long pairs, int32_t *sums) {
+    __m512i s[ROWS];
+    for (int r = 0; r < ROWS; r++) s[r] = _mm512_setzero_si512();
+    for (long k = 0; k < pairs; k++) {
+        __m512i columns = _mm512_loadu_si512(b + 2 * COLUMNS * k);
+#pragma GCC unroll 6
+        for (int r = 0; r < ROWS; r++) {
+            int32_t pair;
+            memcpy(&pair, a + r * stride + 2 * k, sizeof pair);
+            s[r] = _mm512_dpwssd_epi32(s[r], columns, _mm512_set1_epi32(pair));
+        }
+    }
+    for (int r = 0; r < ROWS; r++) _mm512_storeu_si512(sums + r * COLUMNS, s[r]);
+}
+#else
+/* In assembly because compilers spill the 12 accumulators, which costs 40 %. */
 #define ROW(row, at, sum0, sum1)                         \
     "vpbroadcastd " at "(" row "), %%ymm14\n\t"          \
     "vpmaddwd %%ymm12, %%ymm14, %%ymm15\n\t"             \
@@ -64,6 +81,7 @@ static void tile(const int16_t *a, long stride, const int16_t *b, long pairs, in
         : "memory", "cc", "ymm0", "ymm1", "ymm2", "ymm3", "ymm4", "ymm5", "ymm6", "ymm7", "ymm8", "ymm9", "ymm10",
           "ymm11", "ymm12", "ymm13", "ymm14", "ymm15");
 }
+#endif
 
 /* 1 / (1 + e^-y) without overflow on either side. */
 static inline __m256 logistic(__m256 y) {

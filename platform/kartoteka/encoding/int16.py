@@ -1,4 +1,4 @@
-"""BERT on packed tokens with the linear layers in 12-bit integers: the fast path of CPUs that stop at AVX2.
+"""BERT on packed tokens with the linear layers in 12-bit integers: the fast path of CPUs without AMX.
 
 Weights are quantised per output, states per token, both to +-2047 (round to nearest); attention, layer norm and
 activations stay in fp32. Cosine to the fp32 vectors is above 0.9999.

@@ -17,6 +17,7 @@ _log = logging.getLogger(__name__)
 _HERE = Path(__file__).parent
 _SOURCES = [_HERE / "int16.c", _HERE / "layer.c"]
 _FLAGS = ["-O3", "-std=gnu11", "-mavx2", "-mfma", "-fno-math-errno", "-shared", "-fPIC"]
+_VNNI_FLAGS = ["-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512vnni", "-mprefer-vector-width=256"]
 
 
 class Linear(ctypes.Structure):
@@ -54,7 +55,7 @@ def kernels() -> ctypes.CDLL | None:
         return None
     compiler = shutil.which(os.environ.get("CC", "cc")) or shutil.which("gcc") or shutil.which("clang")
     try:
-        library = ctypes.CDLL(str(_compiled(compiler)))
+        library = ctypes.CDLL(str(_compiled(compiler, _FLAGS + (_VNNI_FLAGS if has_vnni() else []))))
     except (OSError, RuntimeError, subprocess.SubprocessError) as error:
         _log.warning("no compiled kernels, so encoding takes torch's fp32: %s", error)
         return None
@@ -66,9 +67,16 @@ def kernels() -> ctypes.CDLL | None:
     return library
 
 
-def _compiled(compiler: str | None) -> Path:
-    """Path of the shared library, compiled if the cache lacks it for these sources and flags."""
-    digest = hashlib.sha256(" ".join(_FLAGS).encode())
+def has_vnni() -> bool:
+    """Whether this CPU has AVX-512 VNNI, which multiplies pairs of int16 at twice the rate of AVX-512's fp32."""
+    import torch
+
+    return bool(torch.cpu._is_vnni_supported())
+
+
+def _compiled(compiler: str | None, flags: list[str]) -> Path:
+    """Path of the shared library, compiled if the cache lacks it for these sources and `flags`."""
+    digest = hashlib.sha256(" ".join(flags).encode())
     for path in [*_SOURCES, _HERE / "int16.h"]:
         digest.update(path.read_bytes())
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "kartoteka"
@@ -82,7 +90,7 @@ def _compiled(compiler: str | None) -> Path:
     handle, draft = tempfile.mkstemp(suffix=".so", dir=cache)
     os.close(handle)
     try:
-        command = [compiler, *_FLAGS, *map(str, _SOURCES), "-o", draft]
+        command = [compiler, *flags, *map(str, _SOURCES), "-o", draft]
         done = subprocess.run(command, capture_output=True, text=True, timeout=120)
         if done.returncode:
             raise subprocess.SubprocessError(f"{compiler} failed: {done.stderr.strip().splitlines()[0:1]}")

@@ -19,8 +19,8 @@ class EncodingSettings(Settings):
     """Tokens in one batch at most (one longer text is a batch by itself); unset: what suits the device."""
 
     precision: Literal["auto", "fp32", "bf16", "fp16", "int16"] = "auto"
-    """`auto`: bf16 where the processor multiplies it natively; on a CPU that stops at AVX2 int16 (12-bit linear
-    layers, BERT family, C compiler needed); else fp32, or fp16 on a GPU without bf16."""
+    """`auto`: on a CPU bf16 with AMX, else int16 (12-bit linear layers; BERT family, C compiler, VNNI or AVX2 needed),
+    else bf16 or fp32; on a GPU bf16, or fp16 without it."""
 
     threads: int = Field(default=1, ge=1, le=1024)
     """Threads of one engine. One single-threaded engine per core beats one engine on all cores."""
