@@ -22,9 +22,17 @@ NEAR = 5
 FIGURES = ("f1_at_5", "f1_at_5_of_5_neighbours", "recall_at_10", "pool_recall")
 
 
-@torch.no_grad()
 def validate(arrays: PairArrays, module: RankerModule, share: Share) -> dict[str, Part]:
-    """F1@5 of the pool ranked by cosine, over all neighbours asked and over the first five.
+    """The mean of each of `figures_of` over the validation documents."""
+    found = figures_of(arrays, module, share)
+    return {name: (float(total), float(len(found))) for name, total in zip(FIGURES, found.sum(0), strict=True)}
+
+
+@torch.no_grad()
+def figures_of(arrays: PairArrays, module: RankerModule, share: Share) -> np.ndarray:
+    """`FIGURES` of this worker's validation documents, float64 [n, 4]; the pool is ranked by cosine.
+
+    F1@5 is over all neighbours asked, and over the first five.
 
     As the convention `mean-f1`: the mean over documents of the F1 of a document, precision over the predictions there
     are, but on the numbers of the archive's phrases in place of stems; what is the same phrase there is so here, and
@@ -36,8 +44,8 @@ def validate(arrays: PairArrays, module: RankerModule, share: Share) -> dict[str
     vectors = dealt(gather(_encode(module, arrays.phrase_tokens, arrays.phrase_offsets, share.of(phrases), device)))
     mine = share.of(rows)
     documents = _encode(module, arrays.tokens, arrays.token_offsets, mine, device)
-    sums = np.zeros(len(FIGURES))
-    for row, document in zip(mine.tolist(), documents, strict=True):
+    found = np.zeros((len(mine), len(FIGURES)))
+    for number, (row, document) in enumerate(zip(mine.tolist(), documents, strict=True)):
         bounds = arrays.pool_offsets[row : row + 2]
         pool, rank = arrays.pool[bounds[0] : bounds[1]], arrays.rank[bounds[0] : bounds[1]]
         wanted = arrays.positives[arrays.positive_offsets[row] : arrays.positive_offsets[row + 1]]
@@ -46,11 +54,11 @@ def validate(arrays: PairArrays, module: RankerModule, share: Share) -> dict[str
         order = np.lexsort((pool, -cosine))
         right = np.isin(pool[order], wanted)
         near = right[rank[order] <= NEAR]
-        sums += (
+        found[number] = (
             f1(right[:TOP], len(wanted)), f1(near[:TOP], len(wanted)),
             right[:10].sum() / len(wanted), right.sum() / len(wanted),
         )  # fmt: skip
-    return {name: (float(total), float(len(mine))) for name, total in zip(FIGURES, sums, strict=True)}
+    return found
 
 
 def f1(right: np.ndarray, wanted: int) -> float:
