@@ -24,6 +24,8 @@ from bench import corpus
 from bench.plain_script import demo_model
 from bench.processes import ROOT, watch
 from bench.tables import Check, Outcome
+from kartoteka.training.run import worker_environment
+from kartoteka.training.settings import WorkerSettings
 
 REQUIRED, MEMORY_GB = 1.0, 8.0
 BATCH, TOKENS, WORKERS = 64, 128, 2
@@ -127,11 +129,11 @@ def peak_gb(documents: list[dict], batch: int) -> float:
     with tempfile.TemporaryDirectory(prefix="kartoteka-bench-") as folder:
         rows = Path(folder, "rows.jsonl")
         rows.write_text("\n".join(json.dumps(row) for row in documents[:batch]), encoding="utf-8")
-        environment = os.environ | {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
+        environment = os.environ | worker_environment(WorkerSettings(threads=2))
         done = subprocess.run(
             [sys.executable, "-m", "bench.training", "--step", str(rows)],
             cwd=ROOT,
-            env=environment | {"OMP_NUM_THREADS": "2"},
+            env=environment,
             capture_output=True,
             text=True,
         )
