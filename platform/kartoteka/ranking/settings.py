@@ -48,7 +48,7 @@ class RankerSettings(Settings):
     distil_weight: float = Field(0.0, ge=0)
     distil_steps: int = Field(200, ge=1)
     micro_tokens: int = Field(2048, ge=16)
-    kept_tokens: int = Field(32_768, ge=0)
+    kept_tokens: int = Field(16_384, ge=0)
     validation_documents: int = Field(500, ge=1)
     fusion_share: float = Field(0.25, ge=0, lt=1)
     seed: int = Field(0, ge=0)
