@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
 
 import numpy as np
 
 from kartoteka.clustering import kmeans, pca
 from kartoteka.clustering.choose import choose_seeds
 from kartoteka.clustering.settings import ClusterSettings
-
-Result = TypeVar("Result")
 
 
 def cluster(
