@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import repeat
 
 import numpy as np
 
@@ -24,7 +25,7 @@ def cluster(
     with ThreadPoolExecutor(threads) as pool:
         groups = _groups(pca.unit(vectors), settings.group_documents)
         projection = pca.fit(pca.add(pool.map(pca.moments, groups)), settings.dimension)
-        points = list(pool.map(lambda group: projection.apply(group, settings.spherical), groups))
+        points = list(pool.map(projection.apply, groups, repeat(settings.spherical)))
         size = settings.sample_size(len(vectors))
         sample = np.concatenate(points)[spread(len(vectors), size)]
         return rounds(points, choose_seeds(sample, numbers, settings), settings, pool)
@@ -38,11 +39,11 @@ def rounds(
     clusters: list[np.ndarray | None] = [None] * len(groups)
     while not state.settled(settings):
         clusters = list(pool.map(state.assign, groups, clusters))
-        sums = pool.map(lambda points, at: kmeans.sums_of(points, at, state.centroids)[0], groups, clusters)
-        state = state.after(kmeans.add(sums), settings)
-    last = list(pool.map(lambda points: state.assign(points, None), groups))
-    found = pool.map(lambda points, at: kmeans.sums_of(points, at, state.centroids)[1], groups, last)
-    return np.concatenate(last), np.concatenate(list(found)), state.centroids
+        found = pool.map(kmeans.sums_of, groups, clusters, repeat(state.centroids))
+        state = state.after(kmeans.add(sums for sums, _ in found), settings)
+    last = list(pool.map(state.assign, groups, repeat(None)))
+    found = pool.map(kmeans.sums_of, groups, last, repeat(state.centroids))
+    return np.concatenate(last), np.concatenate([distances for _, distances in found]), state.centroids
 
 
 def spread(count: int, size: int) -> np.ndarray:

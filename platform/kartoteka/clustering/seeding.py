@@ -1,9 +1,9 @@
 """Where K-Means begins: k-means|| on a sample, and for many clusters on two levels.
 
-k-means|| (Bahmani et al. 2012, "Scalable k-means++") draws several times k candidates in a few rounds, each with a chance
-in proportion to its squared distance from those before, and picks k of them by k-means++, weighted by the points nearest
-to each. For k in the thousands that is as much work as rounds of K-Means. So a sample is first cut into about sqrt(k)
-coarse clusters, and each of these into its share of the k: both levels see few centroids at a time.
+k-means|| (Bahmani et al. 2012, "Scalable k-means++") draws several times k candidates in a few rounds, each with a
+chance in proportion to its squared distance from those before, and picks k of them by k-means++, weighted by the points
+nearest to each. For k in the thousands that is as much work as rounds of K-Means. So a sample is first cut into about
+sqrt(k) coarse clusters, and each of these into its share of the k: both levels see few centroids at a time.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def shares(inertia: np.ndarray, sizes: np.ndarray, k: int) -> np.ndarray:
 
 
 def oversampled(points: np.ndarray, k: int, oversampling: float, rng: np.random.Generator) -> np.ndarray:
-    """`k` of `points` [n, d], k <= n, by k-means||: float32 [k, d]. Equal ones are among them where points are equal."""
+    """`k` of `points` [n, d], k <= n, by k-means||: float32 [k, d]. Equal points may give equal ones."""
     chosen = np.array([rng.integers(len(points))])
     squared, closest = _squared(points, points[chosen]), np.zeros(len(points), np.int64)
     for _ in range(_DRAWS):
