@@ -7,7 +7,6 @@ distances to the centroids that a round assigned to.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Self
@@ -69,18 +68,6 @@ class State:
         if len(self.inertia) >= settings.rounds:
             return True
         return len(self.inertia) > 1 and self.inertia[-2] - self.inertia[-1] <= settings.tolerance * self.inertia[-2]
-
-    def to_bytes(self) -> bytes:
-        """The state as an `.npz` file; equal states give equal bytes."""
-        sink = io.BytesIO()
-        np.savez(sink, centroids=self.centroids, lists=self.lists, inertia=self.inertia)
-        return sink.getvalue()
-
-    @classmethod
-    def from_bytes(cls, data: bytes) -> Self:
-        """Read back what `to_bytes` gave."""
-        with np.load(io.BytesIO(data)) as arrays:
-            return cls(arrays["centroids"], arrays["lists"], arrays["inertia"])
 
 
 def sums_of(points: np.ndarray, clusters: np.ndarray, centroids: np.ndarray) -> tuple[Sums, np.ndarray]:

@@ -26,8 +26,7 @@ def cluster(
         groups = _groups(pca.unit(vectors), settings.group_documents)
         projection = pca.fit(pca.add(pool.map(pca.moments, groups)), settings.dimension)
         points = list(pool.map(projection.apply, groups, repeat(settings.spherical)))
-        size = settings.sample_size(len(vectors))
-        sample = np.concatenate(points)[spread(len(vectors), size)]
+        sample = np.concatenate(points)[settings.sample(len(vectors))]
         return rounds(points, choose_seeds(sample, numbers, settings), settings, pool)
 
 
@@ -44,11 +43,6 @@ def rounds(
     last = list(pool.map(state.assign, groups, repeat(None)))
     found = pool.map(kmeans.sums_of, groups, last, repeat(state.centroids))
     return np.concatenate(last), np.concatenate([distances for _, distances in found]), state.centroids
-
-
-def spread(count: int, size: int) -> np.ndarray:
-    """`size` of `count` rows, evenly spread, int64 [size], ascending."""
-    return np.linspace(0, count, size, endpoint=False).astype(np.int64)
 
 
 def _groups(vectors: np.ndarray, most: int) -> list[np.ndarray]:

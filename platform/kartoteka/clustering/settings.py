@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
+import numpy as np
 from pydantic import Field
 
 from kartoteka.settings import Settings
@@ -46,6 +47,7 @@ class ClusterSettings(Settings):
             raise ValueError(f"clusters.k: {numbers[-1]:,} clusters of {documents:,} documents")
         return numbers
 
-    def sample_size(self, documents: int) -> int:
-        """How many of so many documents seeds are drawn from."""
-        return min(documents, self.points * self.candidates(documents)[-1])
+    def sample(self, documents: int) -> np.ndarray:
+        """Which of so many documents seeds are drawn from: rows spread evenly, int64, ascending."""
+        size = min(documents, self.points * self.candidates(documents)[-1])
+        return np.linspace(0, documents, size, endpoint=False).astype(np.int64)
