@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kartoteka.clustering.purity import passing, pseudo_labels, purity, reliable
@@ -34,6 +34,7 @@ def by_hand(clusters: np.ndarray, probabilities: np.ndarray, cluster: int) -> tu
     return len(inside), dominant, votes[dominant] / len(inside), soft
 
 
+@settings(deadline=None)
 @given(st.integers(0, 1000), st.integers(0, 60), st.integers(1, 9))
 def test_purity_is_that_of_a_loop(seed: int, texts: int, k: int) -> None:
     clusters, probabilities = world(seed, texts, k)
@@ -44,6 +45,7 @@ def test_purity_is_that_of_a_loop(seed: int, texts: int, k: int) -> None:
         np.testing.assert_allclose([found.hard[cluster], found.soft[cluster]], [hard, soft], rtol=1e-12)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 1000), st.sampled_from([0.5, 0.6, 0.8]), st.sampled_from([0.4, 0.8, 0.9]), st.booleans())
 def test_reliable_is_what_three_conditions_say(seed: int, pure: float, sure: float, soft: bool) -> None:
     clusters, probabilities = world(seed, 50, 6)

@@ -15,7 +15,7 @@ from kartoteka.clustering.kmeans import moved, sums_of
 from kartoteka.clustering.settings import ClusterSettings
 
 #: Up to so many clusters one level does.
-_ONE_LEVEL = 64
+_ONE_LEVEL = 256
 #: Rounds of drawing candidates; five are enough in the paper's trials.
 _DRAWS = 5
 #: Rounds of K-Means at each level, on the sample.
@@ -83,18 +83,27 @@ def oversampled(points: np.ndarray, k: int, oversampling: float, rng: np.random.
 
 
 def plus_plus(points: np.ndarray, weights: np.ndarray, k: int, rng: np.random.Generator) -> np.ndarray:
-    """Rows of `k` of the weighted `points` [n, d], k <= n, by k-means++ (Arthur & Vassilvitskii 2007), int64 [k]."""
+    """Rows of `k` of the weighted `points` [n, d], k <= n, by greedy k-means++, int64 [k].
+
+    Each is the best of 2 + log k drawn with a chance in proportion to weight times squared distance from those before
+    (Arthur & Vassilvitskii 2007, section 7): the one that leaves the least of the sum of these. None is taken twice.
+    """
+    trials = 2 + int(np.log(k))
+    lengths = np.einsum("nd,nd->n", points, points)
     chosen = np.empty(k, np.int64)
-    chance, free = weights, np.ones(len(points), bool)
-    squared = np.full(len(points), np.inf)
+    squared = np.ones(len(points))
+    chance = weights.copy()
     for number in range(k):
-        reach = np.cumsum(np.where(free, chance, 0))
-        if reach[-1] > 0:
-            chosen[number] = np.searchsorted(reach, rng.random() * reach[-1], side="right")
-        else:  # only copies of what is chosen are left
-            chosen[number] = np.argmax(free)
-        free[chosen[number]] = False
-        squared = np.minimum(squared, _squared(points, points[chosen[number] : chosen[number] + 1]))
+        reach = np.cumsum(chance)
+        if reach[-1] <= 0:  # only copies of what is chosen are left
+            chosen[number:] = np.setdiff1d(np.arange(len(points)), chosen[:number])[: k - number]
+            break
+        drawn = np.searchsorted(reach, rng.random(trials) * reach[-1], side="right")
+        away = np.maximum(lengths + lengths[drawn, None] - 2 * (points[drawn] @ points.T), 0).astype(np.float64)
+        away[np.arange(trials), drawn] = 0
+        left = np.minimum(squared, away) if number else away
+        best = int(np.argmin(left @ weights))
+        chosen[number], squared = drawn[best], left[best]
         chance = weights * squared
     return chosen
 
