@@ -23,7 +23,8 @@ from kartoteka.clustering.describe import (
     weigh_phrases,
 )
 from kartoteka.clustering.kmeans import Sums
-from kartoteka.clustering.summary import SUMMARY_SCHEMA, on_map, summary_table
+from kartoteka.clustering.purity import purity
+from kartoteka.clustering.summary import SUMMARY_SCHEMA, on_map, summary_table, with_purity
 
 TEXTS = [
     "Neural networks and a neural network",
@@ -127,6 +128,16 @@ def test_a_summary_of_an_empty_cluster_has_no_distance() -> None:
     assert table["distance"].to_pylist() == [0.5, None]
     assert table["inertia"].to_pylist() == [1.0, 0.0]
     assert table["purity"].to_pylist() == [None, None]
+
+
+def test_labels_give_a_summary_its_purity() -> None:
+    sums = Sums(np.array([4, 1, 0]), np.zeros((3, 2)), np.zeros(3))
+    table = summary_table(sums, np.zeros((3, 2), np.float32), [[]] * 3, [[]] * 3, [[]] * 3)
+    probabilities = np.array([[0.9, 0.1], [0.75, 0.25], [0.5, 0.5], [0.25, 0.75], [0.0, 1.0]])
+    labelled = with_purity(table, purity(np.array([0, 0, 0, 0, 1]), probabilities, 3), ["bad", "good"])
+    assert labelled.schema.equals(SUMMARY_SCHEMA)
+    assert labelled["purity"].to_pylist() == [0.75, 1.0, None]
+    assert labelled["dominant"].to_pylist() == ["bad", "good", None]
 
 
 @pytest.mark.parametrize("k", [1, 2, 11, 12, 60])

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from kartoteka.clustering.kmeans import Sums
+from kartoteka.clustering.purity import Purity
 
 #: Fewer clusters than this are mapped by their first two axes.
 _FEW = 12
@@ -72,6 +73,19 @@ def summary_table(
         },
         schema=SUMMARY_SCHEMA,
     )
+
+
+def with_purity(summary: pa.Table, purity: Purity, classes: Sequence[str]) -> pa.Table:
+    """The `SUMMARY_SCHEMA` table with what a classifier says of each cluster: hard purity, and the dominant of `classes`.
+
+    Both stay null for a cluster of which no document has a label.
+    """
+    none = purity.size == 0
+    shares = pa.array(purity.hard.astype(np.float32), mask=none)
+    dominant = pa.array([None if number < 0 else classes[number] for number in purity.dominant.tolist()], pa.string())
+    for name, column in (("purity", shares), ("dominant", dominant)):
+        summary = summary.set_column(summary.schema.get_field_index(name), SUMMARY_SCHEMA.field(name), column)
+    return summary
 
 
 def on_map(centroids: np.ndarray) -> np.ndarray:
