@@ -85,6 +85,7 @@ BENCHES = {
     "embedding": Bench(embedding, embedding_checks),
     "lexical": Bench(lexical, lambda output: []),
     "vectors": Bench(nothing, lambda output: []),
+    "kmeans": Bench(nothing),
     "quality": Bench(flags),
     "reindex": Bench(flags),
     "ray_share": Bench(flags),

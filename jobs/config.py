@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from kartoteka.clustering.settings import ClusterSettings
 from kartoteka.documents import ReadSettings
 from kartoteka.encoding.settings import EncodingSettings
 from kartoteka.generation.settings import GeneratorSettings
@@ -38,6 +39,7 @@ class ReindexConfig(Settings):
     vectors: VectorSettings = VectorSettings()
     keyphrases: KeyphraseSettings = KeyphraseSettings()
     trained: TrainedSettings = TrainedSettings()
+    clusters: ClusterSettings = ClusterSettings()
 
 
 class TrainConfig(Settings):

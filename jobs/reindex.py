@@ -104,6 +104,7 @@ def run(
         with build.locked():
             with EnergyMeter() as meter:
                 read = rows_out(stages.read_archive(build, splits, config.read, config.flow.part_rows))
+                config.clusters.candidates(sum(read.values()))  # too large a k is said before anything is embedded
                 stages.identify(build, read)
                 documents = filled(rows_out(build.run(embed, read)))
                 annotated = rows_out(build.run(stages.Analyse(), documents))
@@ -116,7 +117,8 @@ def run(
                     )
                 stages.fit_ranker(build, annotated, origins, trained)
                 build.run(stages.Suggest(origins, stages.numbering(annotated)), documents)
-                stages.withdraw(build, ["analyse", "trained", "suggest"])
+                left = stages.withdraw(build, documents, ["analyse", "trained", "suggest"])
+                stages.cluster_documents(build, left, config.clusters)
             manifest = stages.commit(build, meter)
             stages.finish(build)
     print_result(build, manifest)

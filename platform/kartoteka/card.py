@@ -44,8 +44,20 @@ class Keyphrase:
 
 
 @dataclass(frozen=True, slots=True)
+class Cluster:
+    """The cluster a document is in: how many documents it holds, and the terms that describe it."""
+
+    number: int
+    size: int
+    terms: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Card:
-    """A document; `own` are its author's or cataloguer's phrases, `keyphrases` None where the edition holds none."""
+    """A document; `own` are its author's or cataloguer's phrases.
+
+    `keyphrases` and `cluster` are None where the edition holds none.
+    """
 
     id: str
     title: str
@@ -55,6 +67,7 @@ class Card:
     own: tuple[str, ...]
     source: str
     keyphrases: tuple[Keyphrase, ...] | None
+    cluster: Cluster | None
 
 
 def cards(edition: Edition, ids: Collection[str]) -> dict[str, Card]:
@@ -69,6 +82,7 @@ def cards(edition: Edition, ids: Collection[str]) -> dict[str, Card]:
         explained = _rows(edition.table("keyphrases"), ids, ["id", "keyphrases"])
     carriers = {n for row in explained.values() for phrase in row["keyphrases"] for n in phrase["neighbours"]}
     titles = {i: row["title"] for i, row in _rows(edition.table("documents"), carriers, ["id", "title"]).items()}
+    clusters = _clusters(edition, ids)
     return {
         i: Card(
             id=i,
@@ -79,10 +93,20 @@ def cards(edition: Edition, ids: Collection[str]) -> dict[str, Card]:
             own=tuple(row["keyphrases"]),
             source=row["source"],
             keyphrases=_keyphrases(explained[i]["keyphrases"], titles) if i in explained else None,
+            cluster=clusters.get(i),
         )
         for i in ids
         if (row := documents.get(i)) is not None
     }
+
+
+def _clusters(edition: Edition, ids: Collection[str]) -> dict[str, Cluster]:
+    summary = edition.summary("clusters")
+    if summary is None:
+        return {}
+    size, terms = summary["size"], summary["terms"]  # the row of a cluster is its number
+    numbers = {i: row["cluster"] for i, row in _rows(edition.table("clusters"), ids, ["id", "cluster"]).items()}
+    return {i: Cluster(n, size[n].as_py(), tuple(terms[n].as_py())) for i, n in numbers.items()}
 
 
 def _rows(table: ds.Dataset, ids: Collection[str], columns: list[str]) -> dict[str, dict[str, Any]]:
@@ -118,6 +142,9 @@ def render(card: Card) -> Panel:
     if card.own:
         parts += [Text(), Text.assemble(("its own: ", "dim"), clean("; ".join(card.own)))]
     parts += [Text(), _table(card.keyphrases)]
+    if card.cluster:
+        where = f"cluster {card.cluster.number}, {card.cluster.size:,} documents: "
+        parts += [Text(), Text.assemble((where, "dim"), clean(", ".join(card.cluster.terms)))]
     parts += [Text(), Text.assemble(("from ", "dim"), (clean(card.source), "dim"))]
     return Panel(Group(*parts), padding=(1, 2), width=None)
 

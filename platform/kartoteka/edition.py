@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.dataset as ds
 
 from kartoteka.storage import Storage
@@ -45,6 +46,11 @@ class Edition:
         if not files:
             raise ValueError(f"edition: {self.path} has no table `{name}`")
         return ds.dataset([storage.path(file) for file in files], format="parquet", filesystem=storage.fs)
+
+    def summary(self, name: str) -> pa.Table | None:
+        """The one table that sums up the table `name` (`clusters`); None where the edition has none."""
+        file = f"{name}/summary.parquet"
+        return self.storage.table(file) if file in self.manifest["files"] else None
 
 
 def open(path: str | os.PathLike[str]) -> Edition:  # noqa: A001 - edition.open reads as what it is

@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import orjson
 import pyarrow as pa
 import pyarrow.fs as pafs
@@ -94,6 +95,12 @@ class Storage:
         stored = self.put(name, sink.getbuffer())
         return StoredFile(stored.bytes, stored.sha256, table.num_rows)
 
+    def put_arrays(self, name: str, **arrays: np.ndarray) -> StoredFile:
+        """Write `arrays` as one `.npz` file; equal arrays give equal bytes."""
+        sink = io.BytesIO()
+        np.savez(sink, **arrays)
+        return self.put(name, sink.getbuffer())
+
     @contextmanager
     def folder(self, name: str, whole: bool = False) -> Iterator[Path]:
         """A local folder whose files are at `name` when the block ends: the place itself, or a copy that is put there.
@@ -138,6 +145,11 @@ class Storage:
     def table(self, name: str, columns: list[str] | None = None) -> pa.Table:
         """Read one Parquet file."""
         return pq.read_table(self.path(name), columns=columns, filesystem=self.fs, partitioning=None)
+
+    def arrays(self, name: str) -> dict[str, np.ndarray]:
+        """Read one `.npz` file."""
+        with np.load(io.BytesIO(self.get(name))) as found:
+            return {key: found[key] for key in found.files}
 
     def exists(self, name: str) -> bool:
         """Whether `name` is a file or a folder here."""

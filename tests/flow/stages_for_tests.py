@@ -1,4 +1,4 @@
-"""A stage whose rows can kill, raise or fill the disk: imported by the tests and by the workers they start."""
+"""A stage whose rows can kill, raise or fill the disk, and tasks in a row: imported by tests and by their workers."""
 
 from __future__ import annotations
 
@@ -69,3 +69,15 @@ class Shouting(Stage):
         reasons = {reason: refused["reason"].to_pylist().count(reason) for reason in refused["reason"].to_pylist()}
         rows_in = rows.num_rows + refused.num_rows
         return Completion(part, rows_in, rows.num_rows, refused.num_rows, facts={"reasons": reasons}, files=files)
+
+
+@dataclass
+class Doubled:
+    """A task: the number that the task before it wrote (the first: 1), twice."""
+
+    number: int
+
+    def __call__(self, storage: Storage) -> Completion:
+        before = storage.get_json(f"numbers/{self.number - 1}.json") if self.number else 1
+        storage.put_json(f"numbers/{self.number}.json", 2 * before)
+        return Completion("", facts={"value": 2 * before})

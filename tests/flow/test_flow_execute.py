@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from flow.stages_for_tests import Shout, Shouting
+from flow.stages_for_tests import Doubled, Shout, Shouting
 from rich.console import Console
 
-from kartoteka.flow.build import Build
+from kartoteka.flow.build import Build, Task
 from kartoteka.flow.execute import configure_ray_data, pool_sizes, pools_of
+from kartoteka.flow.ledger import Completion
 from kartoteka.flow.stage import Resources
 from kartoteka.storage import Storage
 
@@ -62,6 +64,22 @@ def test_steps_that_need_a_gpu_run_in_a_pool_of_their_own(build: Build) -> None:
     assert sum(c.rows_out for c in done.values()) == 15
     table = build.storage.table(f"shouting/{PARTS[0]}.parquet")
     assert table["first"].to_pylist() == table["second"].to_pylist() == [f"PART-00000 {row}" for row in range(4)]
+
+
+def test_waves_follow_on_what_was_found_and_go_on_where_they_stopped(build: Build) -> None:
+    def until(least: int) -> Callable[[dict[str, Completion]], dict[str, Task]]:
+        def following(done: dict[str, Completion]) -> dict[str, Task]:
+            reached = max((c.facts["value"] for c in done.values()), default=0)
+            return {} if reached >= least else {f"{len(done):02d}": Doubled(len(done))}
+
+        return following
+
+    first = build.run_waves("doubling", until(4))
+    assert [c.facts["value"] for c in first.values()] == [2, 4]
+    done = build.run_waves("doubling", until(20))
+    assert [c.facts["value"] for c in done.values()] == [2, 4, 8, 16, 32]
+    assert [done[part] for part in first] == list(first.values())
+    assert build.order == ["doubling"]
 
 
 def test_a_plan_that_cannot_be_scheduled_is_refused(ray_session: str) -> None:

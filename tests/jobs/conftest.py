@@ -20,6 +20,10 @@ part_rows = 40
 [keyphrases]
 training_documents = 200
 rounds = 20
+
+[clusters]
+rounds = 4
+group_documents = 90
 """
 
 
@@ -36,7 +40,7 @@ def corpus(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
-    """Small parts, a quick ranker."""
+    """Small parts, a quick ranker, clusters in several groups."""
     path = tmp_path / "config.toml"
     path.write_text(CONFIG)
     return path

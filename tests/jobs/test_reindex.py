@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
@@ -10,6 +11,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pyarrow.compute as pc
 import pytest
 from reindexing import tables_of
@@ -49,6 +51,11 @@ def test_an_edition_from_nothing(run: Run, corpus: Path, tmp_path: Path, undistu
         assert all(identity not in phrase["neighbours"] for phrase in phrases)
         assert all(phrase["origins"] for phrase in phrases)
         assert phrases == sorted(phrases, key=lambda phrase: -phrase["score"])
+    clusters = edition.table("clusters").to_table()
+    assert clusters["id"].to_pylist() == ids
+    sizes = edition.summary("clusters")["size"].to_pylist()
+    assert np.array_equal(np.bincount(clusters["cluster"].to_numpy(), minlength=5), sizes)
+    assert counts["clusters"] == len(sizes) == 5
     assert edition.manifest["quality"]["system"] == "ranker"
     assert edition.manifest["quality"]["calibrated"]
     quarantine = {row["reason"]: row for row in edition.table("quarantine").to_table().to_pylist()}
@@ -72,10 +79,11 @@ def test_a_run_killed_twice_gives_the_same_edition(
     assert undisturbed, "this test compares with the edition of the first"
     place = tmp_path / "e"
     marks: list[dict[str, float]] = []
-    for stage in ("embed", "suggest"):  # die as soon as the first part of the stage is done
+    # die as soon as the first part of the stage, or of the first round of one, is done
+    for stage, first in (("embed", "part-*"), ("suggest", "part-*"), ("clusters", "round-0000-*")):
         process = start(corpus, "--edition", place)
         deadline = time.monotonic() + 180
-        while not list((place / "_build" / "done" / stage).glob("part-*.json")):
+        while not list((place / "_build" / "done" / stage).glob(f"{first}.json")):
             assert process.poll() is None, process.communicate()
             assert time.monotonic() < deadline
             time.sleep(0.02)
@@ -84,7 +92,8 @@ def test_a_run_killed_twice_gives_the_same_edition(
         done = (place / "_build" / "done").rglob("*.json")
         marks.append({str(path): json.loads(path.read_text())["finished"] for path in done})
         assert not (place / "manifest.json").exists()
-    assert all(marks[1][path] == finished for path, finished in marks[0].items())  # nothing was done twice
+    for earlier, later in itertools.pairwise(marks):
+        assert all(later[path] == finished for path, finished in earlier.items())  # nothing was done twice
     assert run(corpus, "--edition", place).returncode == 0
     assert tables_of(place) == undisturbed
 
@@ -119,7 +128,7 @@ def test_a_document_that_kills_its_worker_ends_in_quarantine(run: Run, corpus: P
     assert edition.manifest["counts"]["reasons"] == {"duplicate_id": 1, "bad_json": 1, "killed_worker": 2}
     killed = [row for row in edition.table("quarantine").to_table().to_pylist() if row["reason"] == "killed_worker"]
     assert {(row["stage"], b"KILL" in row["record"]) for row in killed} == {("read", True), ("analyse", True)}
-    for table in ("documents", "embeddings", "keyphrases"):
+    for table in ("documents", "embeddings", "keyphrases", "clusters"):
         ids = edition.table(table).to_table(columns=["id"])["id"].to_pylist()
         assert len(ids) == 200
         assert not [identity for identity in ids if identity.startswith("poison")]

@@ -21,6 +21,8 @@ from kartoteka.flow.stage import Stage
 from kartoteka.storage import Storage
 
 PLAN = f"{BUILD}/plan.json"
+#: A piece of a stage's work that is not made of rows; it runs in a worker.
+Task = Callable[[Storage], Completion]
 
 
 @dataclass
@@ -112,21 +114,31 @@ class Build:
         self._leave(stage.name, done, bool(todo))
         return done
 
-    def run_tasks(
-        self, name: str, tasks: dict[str, Callable[[Storage], Completion]], cpus: float = 1.0
-    ) -> dict[str, Completion]:
+    def run_tasks(self, name: str, tasks: dict[str, Task], cpus: float = 1.0) -> dict[str, Completion]:
         """Run what is missing of a stage made of named tasks; returns the completions of all of them."""
+        return self.run_waves(name, lambda done: {key: task for key, task in tasks.items() if key not in done}, cpus)
+
+    def run_waves(
+        self, name: str, following: Callable[[dict[str, Completion]], dict[str, Task]], cpus: float = 1.0
+    ) -> dict[str, Completion]:
+        """Run a stage whose later tasks depend on what earlier ones found; returns the completions of all of them.
+
+        `following(done)`, given what is done so far, gives the tasks that can be run now; none: the stage is done.
+        """
         from kartoteka.flow import execute
 
         done = self.ledger.done(name)
-        todo = {key: task for key, task in tasks.items() if key not in done}
         self._enter(name)
-        if todo:
+        worked = False
+        while todo := following(done):
             with StageProgress(self.console, name, len(todo), "tasks") as progress:
-                for _ in execute.run_tasks(self.storage.uri, todo, _Commit(name), cpus):
+                for completion in execute.run_tasks(self.storage.uri, todo, _Commit(name), cpus):
+                    done[completion.part] = completion
                     progress.advance(1)
+            worked = True
+        if worked:
             done = self.ledger.done(name)
-        self._leave(name, done, bool(todo))
+        self._leave(name, done, worked)
         return done
 
     def _enter(self, name: str) -> None:

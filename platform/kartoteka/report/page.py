@@ -7,7 +7,7 @@ from typing import Any
 
 from kartoteka import edition as editions
 from kartoteka.display import clip, number, quantity
-from kartoteka.report import content, measures
+from kartoteka.report import clusters, content, measures
 from kartoteka.report.frame import page, sections, tiles
 from kartoteka.report.html import Markup, element, join
 
@@ -26,6 +26,7 @@ def build(edition_dir: str) -> str:
         ("quality", "Quality", measures.quality(manifest.get("quality") or {})),
         ("run", "Time and energy", measures.run(manifest.get("stages") or [])),
         ("keyphrases", "Keyphrases", content.keyphrases(edition)),
+        ("clusters", "Clusters", clusters.section(edition)),
         ("quarantine", "Quarantine", content.quarantine(edition, counts)),
         ("particulars", "Particulars", measures.particulars(manifest)),
     ]

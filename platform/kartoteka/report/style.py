@@ -99,6 +99,8 @@ svg text{fill:var(--soft)}
 svg .axis{stroke:var(--soft);fill:none}svg .grid{stroke:var(--rule);fill:none}
 svg .ideal{stroke:var(--soft);stroke-dasharray:4 4;fill:none}
 svg .line{stroke:var(--accent);stroke-width:1.5;fill:none}svg .dot{fill:var(--accent);fill-opacity:.75}
+svg.map{max-width:none}svg .bubble{fill:var(--accent);fill-opacity:.3;stroke:var(--accent);stroke-opacity:.6}
+svg .bubble:hover{fill-opacity:.75}svg.map text{fill:var(--ink);pointer-events:none}
 footer{padding-top:1rem;padding-bottom:3rem;color:var(--soft);font-size:.86rem}
 @media(max-width:34rem){main,header,footer{padding-inline:1rem}.tiles div{flex-basis:40%}
 .tiles dd{font-size:1.35rem}

@@ -1,6 +1,7 @@
 """The stages of a re-index, one file each: what is loaded for a part, which steps its rows pass, what is written."""
 
 from kartoteka.stages.analyse import Analyse
+from kartoteka.stages.clusters import cluster_documents
 from kartoteka.stages.commit import commit, finish
 from kartoteka.stages.embed import Embed, Encoding
 from kartoteka.stages.fit import fit_ranker
@@ -14,7 +15,7 @@ from kartoteka.stages.vocabulary import build_vocabulary
 from kartoteka.stages.withdraw import withdraw
 
 __all__ = [
-    "Analyse", "Embed", "EncodeTrained", "Encoding", "Read", "Sources", "Suggest", "build_vocabulary", "commit",
-    "encode_trained", "finish", "fit_ranker", "identify", "index_lexically", "index_vectors", "numbering",
-    "read_archive", "withdraw",
+    "Analyse", "Embed", "EncodeTrained", "Encoding", "Read", "Sources", "Suggest", "build_vocabulary",
+    "cluster_documents", "commit", "encode_trained", "finish", "fit_ranker", "identify", "index_lexically",
+    "index_vectors", "numbering", "read_archive", "withdraw",
 ]  # fmt: skip

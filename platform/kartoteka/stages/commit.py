@@ -86,6 +86,7 @@ def _counts(done: dict[str, dict[str, Completion]]) -> dict[str, Any]:
         "languages": facts.get("languages", {}),
         "years": facts.get("years", {}),
         "reasons": facts.get("reasons", {}),
+        "clusters": total_facts(done["clusters"]).get("clusters", 0),
     }
 
 

@@ -63,7 +63,8 @@ def _facts(refused: list[dict[str, Any]]) -> dict[str, Any]:
     return facts
 
 
-def withdraw(build: Build, stages: Sequence[str]) -> dict[str, Completion]:
-    """Run the stage for the parts in which `stages` refused a document."""
+def withdraw(build: Build, documents: dict[str, int], stages: Sequence[str]) -> dict[str, int]:
+    """Run the stage for the parts in which `stages` refused a document; `documents` (rows by part) as they are then."""
     parts = sorted({c.part for stage in stages for c in build.ledger.done(stage).values() if c.quarantined})
-    return build.run_tasks("withdraw", {part: WithdrawFrom(part, stages) for part in parts})
+    done = build.run_tasks("withdraw", {part: WithdrawFrom(part, stages) for part in parts})
+    return {part: rows - (done[part].quarantined if part in done else 0) for part, rows in documents.items()}
