@@ -32,7 +32,7 @@ def validate(examples: Examples, module: SentimentModule, share: Share) -> dict[
     gathered = gather(torch.from_numpy(own).float().to(next(module.parameters()).device))
     matrix = gathered.reshape(-1, size, size).sum(0).cpu().numpy()
     scores = f1_by_class(matrix)
-    figures = {"macro_f1": float(scores.mean()), "accuracy": accuracy(matrix)}
+    figures = {"macro_f1": float(scores.mean()), "accuracy": float(accuracy(matrix))}
     figures |= {f"f1_{name}": float(score) for name, score in zip(CLASSES, scores, strict=True)}
     lost = functional.cross_entropy(logits, labels, reduction="sum")
     parts: dict[str, Part] = {name: (value, 1.0) for name, value in figures.items()}
