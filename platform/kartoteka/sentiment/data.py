@@ -1,6 +1,6 @@
-"""The training data of a run: who is learned from and who is held out, as flat token arrays; and the model to start from.
+"""The training data of a run: who is learned from and who is held out, as flat token arrays.
 
-Made once, on the driver; the workers map it.
+Made once, on the driver, beside the model to start from; the workers map it.
 """
 
 from __future__ import annotations
@@ -173,9 +173,7 @@ def _write(mixture: Mixture, settings: SentimentSettings, start: Path, folder: P
 def _put_tables(run: Storage, held: Texts, refused: list[tuple[str, str]]) -> None:
     """For a reader: the validation texts, which `kartoteka evaluate sentiment` takes as gold, and what was refused."""
     labels = [CLASSES[number] for number in held.labels]
-    run.put_table(
-        VALIDATION, pa.table({"id": held.ids, "text": held.texts, "label": labels, "source": held.sources})
-    )
+    run.put_table(VALIDATION, pa.table({"id": held.ids, "text": held.texts, "label": labels, "source": held.sources}))
     schema = pa.schema([("id", pa.string()), ("reason", pa.string())])
     run.put_table(REFUSED, pa.Table.from_pylist([{"id": i, "reason": why} for i, why in refused], schema))
 

@@ -33,8 +33,8 @@ class SmallSettings(Settings):
 class SentimentSettings(Settings):
     """The `[sentiment]` section: texts, loss, memory."""
 
-    labels: dict[str, Literal["negative", "neutral", "positive"]] = {}
-    """Section `[sentiment.labels]`: labels of the data that mean a class. What is neither here nor a class is refused."""
+    labels: dict[str, Literal["negative", "neutral", "positive"]] = Field(default_factory=dict)
+    """Section `[sentiment.labels]`: labels of the data that mean a class. What is neither is refused."""
 
     max_tokens: int = Field(default=96, ge=8)
     """Tokens of a text that are read, at most."""

@@ -53,17 +53,17 @@ class Texts:
         return dict(Counter(reason for _, reason in self.refused).most_common())
 
 
-def read_texts(files: Sequence[str], mapping: Mapping[str, str]) -> Texts:
+def read_texts(files: Sequence[str], mapping: Mapping[str, str], *, tests: bool = False) -> Texts:
     """The rows of JSON Lines or Parquet `files`: `text`, and where known `id`, `label`, `source` and `split`.
 
     A label is a class by name, or becomes one by `mapping` (compared as text). Refused: a row without a text, one of a
-    test split, and a label that is no class. Raises `ValueError`: no rows, or a file that cannot be read.
+    test split unless `tests`, and a label that is no class. Raises `ValueError`: no rows, or a file that cannot be read.
     """
     found = Texts()
     for file in files:
         before = len(found) + len(found.refused)
         for where, row in records(file, FIELDS):
-            _add(found, where, row, mapping)
+            _add(found, where, row, mapping, tests)
         if len(found) + len(found.refused) == before:
             raise ValueError(f"data: {file} is empty")
     if len(found) > 1 and len(set(found.texts)) == 1:
@@ -71,7 +71,7 @@ def read_texts(files: Sequence[str], mapping: Mapping[str, str]) -> Texts:
     return found
 
 
-def _add(found: Texts, where: str, row: dict[str, Any], mapping: Mapping[str, str]) -> None:
+def _add(found: Texts, where: str, row: dict[str, Any], mapping: Mapping[str, str], tests: bool) -> None:
     name = where if row.get("id") is None else str(row["id"])
     text, label, split = row.get("text"), row.get("label"), row.get("split")
     if "text" not in row:
@@ -79,7 +79,7 @@ def _add(found: Texts, where: str, row: dict[str, Any], mapping: Mapping[str, st
     if not isinstance(text, str) or not text.strip():
         found.refused.append((name, "no text"))
         return
-    if split == "test":
+    if split == "test" and not tests:
         found.refused.append((name, "of a test split"))
         return
     number = UNLABELLED
