@@ -1,4 +1,4 @@
-"""Made-up opinions that a classifier of the smallest size can learn, and the files and settings they are learned with."""
+"""Made-up opinions that the smallest classifier can learn, and the files and settings they are learned with."""
 
 from __future__ import annotations
 

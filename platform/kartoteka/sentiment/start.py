@@ -2,7 +2,8 @@
 
 A given encoder gets a new head (a classifier of three classes keeps its own). Without one a small encoder is made from
 the texts at hand: a vocabulary learned from them, vectors from the company of its tokens, and layers drawn from the
-seed. It is of the architecture of mmBERT (ModernBERT) and averages over a text, so that the vectors say something before the layers do.
+seed. It is of the architecture of mmBERT (ModernBERT) and averages over a text, so that the vectors say something
+before the layers do.
 """
 
 from __future__ import annotations
@@ -39,7 +40,10 @@ def write_start(encoder: ModelFiles | None, texts: Sequence[str], settings: Sent
     Raises `ValueError`: `encoder` cannot be loaded with a head, or reads fewer tokens than the settings ask for.
     """
     import torch
+    from transformers.utils.logging import disable_progress_bar, set_verbosity_error
 
+    disable_progress_bar()
+    set_verbosity_error()  # of a new head, which is what is wanted
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
         model, tokenizer = _small(texts, settings) if encoder is None else _given(encoder, settings)
@@ -50,10 +54,7 @@ def write_start(encoder: ModelFiles | None, texts: Sequence[str], settings: Sent
 def _given(encoder: ModelFiles, settings: SentimentSettings) -> tuple[PreTrainedModel, Any]:
     import torch
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
-    from transformers.utils.logging import disable_progress_bar, set_verbosity_error
 
-    disable_progress_bar()
-    set_verbosity_error()  # a new head is what is wanted
     try:
         model = AutoModelForSequenceClassification.from_pretrained(
             encoder.directory, dtype=torch.float32, use_safetensors=True, local_files_only=True,

@@ -44,8 +44,9 @@ class SentimentTask(Task):
         return len(self._visits(run))
 
     def collate(self, run: Storage, numbers: np.ndarray, share: Share) -> Batch:
-        """`ids` int32, `offsets` int64: this worker's texts. Of the global batch: `labels`, `clusters`, `dominant` int64
-        [batch]; `rows` int64: which of it are this worker's.
+        """`ids` int32, `offsets` int64: this worker's texts; `rows` int64: which of the global batch they are.
+
+        `labels`, `clusters`, `dominant` int64 [batch]: of the global batch.
         """
         examples, rows = data.examples_of(run), self._visits(run)[numbers]
         ids, offsets = pick(examples.tokens, examples.offsets, share.of(rows))
@@ -116,8 +117,8 @@ class SentimentTask(Task):
             "limits": (
                 f"Texts are cut to {self.settings.max_tokens} tokens. Irony, mixed feelings and sentiment toward one "
                 "of several things named are beyond it. Probabilities are calibrated on validation texts of the "
-                "same sources; on texts of another kind they are too sure. What may be done with it is for the licences of its data "
-                "and its base to say."
+                "same sources; on texts of another kind they are too sure. What may be done with it is for the "
+                "licences of its data and its base to say."
             ),
             "license": "other",
             "languages": ["ru"],

@@ -27,7 +27,7 @@ _MIX = np.uint64(0x9E3779B97F4A7C15)
 
 @dataclass
 class Texts:
-    """Rows in their order; `labels` are numbers of `CLASSES` or `UNLABELLED`. `validation`: the row's own split says so.
+    """Rows in their order; `labels` are numbers of `CLASSES` or `UNLABELLED`; `validation`: their own split says so.
 
     `refused`: (id, reason) of rows, or of labels: a text whose label is no class stays as one without.
     """
@@ -57,7 +57,8 @@ def read_texts(files: Sequence[str], mapping: Mapping[str, str], *, tests: bool 
     """The rows of JSON Lines or Parquet `files`: `text`, and where known `id`, `label`, `source` and `split`.
 
     A label is a class by name, or becomes one by `mapping` (compared as text). Refused: a row without a text, one of a
-    test split unless `tests`, and a label that is no class. Raises `ValueError`: no rows, or a file that cannot be read.
+    test split unless `tests`, and a label that is no class. Raises `ValueError`: a file that is
+    empty or cannot be read, or all texts equal.
     """
     found = Texts()
     for file in files:
