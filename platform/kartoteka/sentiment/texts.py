@@ -21,7 +21,7 @@ UNLABELLED = -1
 FIELDS = ("id", "text", "label", "source", "split")
 #: Words that decide on which side of a split a text falls: a retweet is cut at its end.
 _FIRST_WORDS = 8
-_RETWEETED = re.compile(r"https?://\S*|@\w+|\bRT\b|\s*…\s*$")
+_RETWEETED = re.compile(r"https?://\S*|\bRT\b|@\w+:?|\s*…\s*$")
 _MIX = np.uint64(0x9E3779B97F4A7C15)
 
 
