@@ -228,8 +228,8 @@ def accepted_table(outcome: Outcome, seeds: list[dict[str, Any]]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--gold", required=True)
-    parser.add_argument("--texts", nargs="+", required=True)
+    parser.add_argument("--gold")
+    parser.add_argument("--texts", nargs="+")
     parser.add_argument("--config", default=str(RECIPE))
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--lambdas", type=float, nargs="+", default=[0.0, 0.2, 0.5])
@@ -237,6 +237,11 @@ def main() -> None:
     parser.add_argument("--other-texts", type=int, help="take so many of the other texts only")
     options = parser.parse_args()
 
+    outcome = Outcome("sentiment", "Sentiment: base, pseudo-labels of pure clusters, final")
+    if not (options.gold and options.texts):
+        outcome.notes.append("not run: it needs labelled texts, python -m bench.sentiment --gold FILE --texts FILE ...")
+        outcome.publish()
+        return
     config = SentimentConfig.from_toml(options.config)
     world = divide(options, config.sentiment.labels)
     simple = baseline(world)
@@ -250,12 +255,11 @@ def main() -> None:
         seeds = [steps(world, files, config, 0, options.lambdas, folder / "0")]
         best = max(options.lambdas, key=lambda weight: seeds[0]["finals"][weight]["validation"])
         seeds += [steps(world, files, config, seed, [best], folder / str(seed)) for seed in range(1, options.seeds)]
-    outcome = Outcome("sentiment", "Sentiment: base, pseudo-labels of pure clusters, final")
     outcome.notes += [
         f"{len(world.train):,} labelled texts to learn from (a tenth of them for validation), {len(world.test.ids):,} "
         f"held out; {len(world.others):,} texts of other sources with their labels hidden",
         f"pseudo-labelled texts that the final step learned from: {', '.join(str(s['pseudolabelled']) for s in seeds)}",
-        f"{options.seeds} seeds; λ {best:g}; intervals over texts, {RESAMPLES:,} bootstrap resamples of the seeds' mean",
+        f"{options.seeds} seeds; λ {best:g}; intervals over texts, {RESAMPLES:,} resamples of the seeds' mean",
         "thresholds: purity {purity:g}, probability {probability:g}".format(**config.pseudolabels.model_dump()),
     ]
     report(outcome, world, simple, seeds, best)

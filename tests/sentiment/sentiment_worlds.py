@@ -7,9 +7,14 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
+import torch
 
+from kartoteka.sentiment.module import SentimentModule
 from kartoteka.sentiment.settings import SentimentSettings, SmallSettings
+from kartoteka.sentiment.task import SentimentTask
 from kartoteka.sentiment.texts import CLASSES
+from kartoteka.storage import Storage
+from kartoteka.training.task import Share
 
 WORDS = {
     "negative": ("ужасно", "плохо", "мерзкий", "грустно", "поломка", "обман"),
@@ -38,3 +43,20 @@ def opinion(number: int, label: str | None = None) -> dict:
 def write(file: Path, rows: Iterable[dict]) -> str:
     file.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
     return str(file)
+
+
+def tensors(batch: dict[str, np.ndarray]) -> dict[str, torch.Tensor]:
+    return {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in batch.items()}
+
+
+def learn_alone(task: SentimentTask, run: Storage, steps: int) -> SentimentModule:
+    """The module of a prepared run after some steps of 16 texts in this process."""
+    module = task.build(run)
+    optimizer = torch.optim.AdamW(module.parameters(), lr=3e-3)
+    for step in range(steps):
+        numbers = np.random.default_rng(step).permutation(task.examples(run))[:16]
+        loss, _ = module(tensors(task.collate(run, numbers, Share(0, 1, 0, step))))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return module.eval()

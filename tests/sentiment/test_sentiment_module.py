@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from sentiment.sentiment_worlds import SMALL
+from sentiment.sentiment_worlds import SMALL, tensors
 from torch.nn import functional
 from training.gloo_workers import run_group
 
@@ -21,8 +21,7 @@ from kartoteka.training.task import Share
 
 
 def batch_of(task, run, numbers, rank=0, size=1):
-    made = task.collate(run, np.array(numbers, np.int64), Share(rank, size, 0))
-    return {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in made.items()}
+    return tensors(task.collate(run, np.array(numbers, np.int64), Share(rank, size, 0)))
 
 
 def test_cross_entropy_is_torchs_mean_over_the_batch(small_run):

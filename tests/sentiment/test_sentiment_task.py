@@ -11,7 +11,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sentiment.sentiment_worlds import SMALL, opinion
+from sentiment.sentiment_worlds import SMALL, learn_alone, opinion, tensors
 from sklearn.metrics import confusion_matrix, f1_score
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
@@ -30,16 +30,7 @@ from kartoteka.training.task import Share
 def learned(small_run):
     """The module after a few steps, neither ignorant nor perfect."""
     task, run = small_run
-    module = task.build(run)
-    optimizer = torch.optim.AdamW(module.parameters(), lr=3e-3)
-    for step in range(8):
-        numbers = np.random.default_rng(step).permutation(task.examples(run))[:16]
-        batch = task.collate(run, numbers, Share(0, 1, 0, step))
-        loss, _ = module({name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in batch.items()})
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    return module.eval()
+    return learn_alone(task, run, steps=8)
 
 
 def test_figures_are_scikit_learns(small_run, learned):
@@ -111,12 +102,7 @@ def test_a_given_encoder_gets_a_head(small_run, tiny_encoder, tmp_path):
     task.prepare(run)
     module = task.build(run)
     assert module.classifier.model.config.model_type == "bert"
-    loss, _ = module(
-        {
-            n: torch.from_numpy(np.ascontiguousarray(a))
-            for n, a in task.collate(run, np.arange(6), Share(0, 1, 0)).items()
-        }
-    )
+    loss, _ = module(tensors(task.collate(run, np.arange(6), Share(0, 1, 0))))
     loss.backward()
     assert all(p.grad is not None for p in module.parameters())
     longer = SMALL.model_copy(update={"max_tokens": 500})
