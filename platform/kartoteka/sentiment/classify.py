@@ -58,6 +58,7 @@ def open_classifier(path: str, device: str = "auto", threads: int = 1) -> Classi
     """
     import torch
 
+    from kartoteka.encoding.encoder import positions
     from kartoteka.encoding.precision import choose_device
     from kartoteka.encoding.transformer import load_tokenizer
     from kartoteka.sentiment.model import SentimentModel
@@ -67,6 +68,6 @@ def open_classifier(path: str, device: str = "auto", threads: int = 1) -> Classi
     chosen = choose_device(device)
     model = SentimentModel(files.directory).eval().requires_grad_(False).to(chosen)
     tokenizer, limit = load_tokenizer(files)
-    reads = min(filter(None, [getattr(model.model.config, "max_position_embeddings", None), limit]))
+    reads = min(filter(None, [positions(model.model.config), limit]))
     identity = {"name": Path(path).name, "sha256": files.sha256}
     return Classifier(model, TextTokeniser(tokenizer, reads), chosen, identity)
