@@ -37,7 +37,7 @@ KIND = "sentiment examples"
 EXAMPLES, START = "data/examples", "data/start"
 VALIDATION, REFUSED = "data/validation.parquet", "data/refused.parquet"
 #: What of the settings decides the loss only; a change of these leaves the data as they are.
-_LOSS = {"class_weight", "metric_weight", "temperature", "balanced", "micro_tokens", "kept_tokens"}
+_LOSS = {"class_weight", "metric_weight", "temperature", "balanced", "micro_tokens", "kept_tokens", "freeze_embeddings"}
 
 
 class Examples(NamedTuple):

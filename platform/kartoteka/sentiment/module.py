@@ -23,6 +23,8 @@ class SentimentModule(torch.nn.Module):
     def __init__(self, folder: Path, settings: SentimentSettings, metric: bool) -> None:
         super().__init__()
         self.classifier = SentimentModel(folder)
+        if settings.freeze_embeddings:
+            self.classifier.model.get_input_embeddings().requires_grad_(False)
         self.settings = settings
         self.metric_weight = settings.metric_weight if metric else 0.0
 

@@ -57,6 +57,9 @@ class SentimentSettings(Settings):
     pseudolabel_share: float = Field(default=1.0, gt=0)
     """Pseudo-labelled texts of a class for each gold one, at most, chosen by hash."""
 
+    freeze_embeddings: bool = False
+    """Leave the vectors of tokens as they are, so that few texts are not learned by heart."""
+
     micro_tokens: int = Field(default=4096, ge=16)
     """Tokens of a micro-batch, padding included (see `encode_texts`)."""
 
