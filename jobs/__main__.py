@@ -16,6 +16,7 @@ from jobs.evaluate import app as evaluate
 from jobs.generate import generate
 from jobs.inspect import inspect
 from jobs.pack import pack
+from jobs.pseudolabel import app as pseudolabel
 from jobs.reindex import reindex
 from jobs.train import app as train
 
@@ -26,6 +27,7 @@ app.command("generate")(generate)
 app.command("pack")(pack)
 app.add_typer(evaluate, name="evaluate")
 app.add_typer(train, name="train")
+app.add_typer(pseudolabel, name="pseudolabel")
 
 
 def main() -> None:

@@ -11,6 +11,8 @@ from kartoteka.generation.settings import GeneratorSettings
 from kartoteka.keyphrases.settings import KeyphraseSettings
 from kartoteka.lexical.settings import LexicalSettings
 from kartoteka.ranking.settings import RankerSettings
+from kartoteka.sentiment.pseudolabels import PseudolabelSettings
+from kartoteka.sentiment.settings import SentimentSettings
 from kartoteka.settings import Settings
 from kartoteka.stages.embed import EmbedSettings
 from kartoteka.stages.trained import TrainedSettings
@@ -61,3 +63,13 @@ class TrainGeneratorConfig(TrainConfig):
     """`kartoteka train generator`."""
 
     generator: GeneratorSettings = GeneratorSettings()
+
+
+class SentimentConfig(Settings):
+    """`kartoteka train sentiment`, `pseudolabel clusters` and `evaluate sentiment`: one file for all three steps."""
+
+    training: TrainingSettings = TrainingSettings()
+    workers: WorkerSettings = WorkerSettings()
+    sentiment: SentimentSettings = SentimentSettings()
+    clusters: ClusterSettings = ClusterSettings()
+    pseudolabels: PseudolabelSettings = PseudolabelSettings()

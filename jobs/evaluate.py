@@ -6,6 +6,7 @@
     kartoteka evaluate keyphrases predictions.jsonl --gold gold.jsonl --bertscore-model bert-base-multilingual-cased
     kartoteka evaluate keyphrases all=EDITION --against bart=bart.parquet --gold acm.jsonl --gold theses.jsonl --table
     kartoteka evaluate costs EDITION RUN bart.run.json --prices prices.toml
+    kartoteka evaluate sentiment RUN/model --gold RUN/data/validation.parquet --against BASE/model
 
 Predictions: `id` and `keyphrases`, best first, as strings or as structs of `phrase` and `score`. Gold: `id`, `title`,
 `abstract`, `keyphrases`, and where known `lang`, `collection`. Both as Parquet or JSON Lines (.gz, .zst), a file or a
@@ -17,7 +18,6 @@ not given: its keyphrases, its annotated documents.
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from glob import glob
@@ -27,10 +27,9 @@ from typing import Annotated, get_args
 import orjson
 import pyarrow.dataset as ds
 import typer
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table as RichTable
 
+from jobs.evaluate_sentiment import sentiment
+from jobs.tables import print_table
 from kartoteka.display import scores_note
 from kartoteka.edition import MANIFEST
 from kartoteka.edition import open as edition_of
@@ -42,6 +41,7 @@ from kartoteka.evaluation.tables import GoldDocument, Origin, Predictions, read_
 from kartoteka.evaluation.text_overlap import BertScore, BertScoreSettings
 
 app = typer.Typer(no_args_is_help=True, help="Measure predictions against references.")
+app.command()(sentiment)
 
 
 @app.callback()
@@ -180,13 +180,13 @@ def _show(result: Evaluation, papers: bool) -> None:
     for line in report.notes(result):
         typer.echo(line)
     for table in _tables(result, papers):
-        _print(table)
+        print_table(table)
 
 
 def _show_costs(costs: list[Cost], prices: PriceSettings) -> None:
     for line in notes(costs, prices):
         typer.echo(line)
-    _print(cost_table(costs, prices))
+    print_table(cost_table(costs, prices))
 
 
 def _tables(result: Evaluation, papers: bool) -> Iterator[report.Table]:
@@ -200,24 +200,6 @@ def _tables(result: Evaluation, papers: bool) -> Iterator[report.Table]:
         for system in result.systems:
             if system.calibration is not None:
                 yield report.calibration_table(system)
-
-
-def _print(table: report.Table) -> None:
-    """A rich table on a terminal, columns parted by spaces in a pipe or a log."""
-    if sys.stdout.isatty():
-        shown = RichTable(title=escape(table.title), title_justify="left")
-        for i, head in enumerate(table.header):
-            shown.add_column(escape(head), justify="right" if i else "left")
-        for row in table.rows:
-            shown.add_row(*(escape(cell) for cell in row))
-        Console().print(shown)
-        return
-    widths = [max(map(len, column)) for column in zip(table.header, *table.rows, strict=True)]
-    typer.echo(f"\n{table.title}")
-    for row in [table.header, *table.rows]:
-        cells = [c.ljust(w) if i == 0 else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True))]
-        typer.echo("  ".join(cells).rstrip())
-    typer.echo("")
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ import typer
 from rich.console import Console
 
 from jobs.cli import plain_errors
-from jobs.config import TrainGeneratorConfig, TrainRankerConfig
+from jobs.config import SentimentConfig, TrainGeneratorConfig, TrainRankerConfig
 
 if TYPE_CHECKING:
     from kartoteka.training.task import Task
@@ -70,6 +70,31 @@ def generator(
         return GeneratorTask(edition, chosen.generator)
 
     _run(TrainGeneratorConfig, config, task, out, workers, resume, address)
+
+
+@app.command()
+def sentiment(
+    data: Annotated[list[str], typer.Option(help="Texts with labels, as JSON Lines or Parquet; repeatable.")],
+    out: Out,
+    config: Config = None,
+    encoder: Annotated[
+        str | None, typer.Option(help="Encoder to start from: a directory or a hub id; none: a small one is made.")
+    ] = None,
+    pseudolabels: Annotated[
+        str | None, typer.Option(help="What `pseudolabel clusters` wrote: makes it the final step.")
+    ] = None,
+    workers: Workers = None,
+    resume: Resume = False,
+    address: Address = None,
+) -> None:
+    """Train the sentiment classifier: the base step, or with --pseudolabels the final one."""
+
+    def task(chosen: SentimentConfig) -> Task:
+        from kartoteka.sentiment.task import SentimentTask
+
+        return SentimentTask(tuple(data), encoder, pseudolabels, chosen.sentiment)
+
+    _run(SentimentConfig, config, task, out, workers, resume, address)
 
 
 def _run(

@@ -32,7 +32,7 @@ class Encoder:
         self._files = files
         model = load_transformer(files)
         tokenizer, tokenizer_limit = load_tokenizer(files)
-        limits = [_positions(model.config), files.max_tokens, settings.max_tokens, tokenizer_limit]
+        limits = [positions(model.config), files.max_tokens, settings.max_tokens, tokenizer_limit]
         #: Tokens of a text that are read, special tokens included.
         self.max_tokens: int = min(limit for limit in limits if limit)
         prompt = files.prompt if settings.prompt is None else settings.prompt
@@ -120,7 +120,7 @@ def load_encoder(
     return Encoder(files, chosen, precision, settings)
 
 
-def _positions(config: object) -> int | None:
+def positions(config: object) -> int | None:
     """Tokens that the position embeddings have room for: RoBERTa's begin after the padding id."""
     room = getattr(config, "max_position_embeddings", None)
     if not room or room < 0:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from kartoteka.evaluation.calibration import Calibration
 from kartoteka.evaluation.keyphrases import Evaluation, System
 from kartoteka.evaluation.matching import CLASSES
 from kartoteka.evaluation.metrics import Sample
@@ -55,7 +56,14 @@ def notes(evaluation: Evaluation) -> Iterator[str]:
 def metric_table(evaluation: Evaluation) -> Table:
     """Every metric of every system with its bootstrap interval."""
     rows = [
-        [i.name, _percent(i.value), _range(i.low, i.high), f"{i.documents:,}", evaluation.convention.name, system.name]
+        [
+            i.name,
+            percent(i.value),
+            percent_range(i.low, i.high),
+            f"{i.documents:,}",
+            evaluation.convention.name,
+            system.name,
+        ]
         for system in evaluation.systems
         for i in system.intervals
     ]
@@ -69,12 +77,12 @@ def comparison_table(evaluation: Evaluation) -> Table:
     rows = [
         [
             a.name,
-            _percent(a.value),
-            _percent(b.value),
+            percent(a.value),
+            percent(b.value),
             f"{100 * c.difference:+.1f}",
-            _range(c.low, c.high),
-            _p(c.p),
-            _p(c.p_holm),
+            percent_range(c.low, c.high),
+            p_value(c.p),
+            p_value(c.p_holm),
             evaluation.convention.name,
         ]
         for a, b, c in zip(first.intervals, second.intervals, evaluation.comparison, strict=True)
@@ -86,16 +94,21 @@ def comparison_table(evaluation: Evaluation) -> Table:
 
 def calibration_table(system: System) -> Table:
     """Reliability by equal-mass bins; both expected calibration errors and the Brier score in the title."""
-    c = system.calibration
-    assert c is not None
+    assert system.calibration is not None
+    title, rows = calibration_rows(system.name, system.calibration, "phrases")
+    return Table(title, ["score", "phrases", "mean score", "share right"], rows)
+
+
+def calibration_rows(name: str, c: Calibration, what: str) -> tuple[str, list[list[str]]]:
+    """A title, and score, count, mean score and share right of each equal-mass bin; `what` is counted."""
     title = (
-        f"Calibration of {system.name}: ECE {c.ece_equal_mass:.4f} ({c.bins} equal-mass bins), {c.ece_equal_width:.4f} "
-        f"({c.bins} equal-width bins), Brier {c.brier:.4f}, {c.count:,} phrases"
+        f"Calibration of {name}: ECE {c.ece_equal_mass:.4f} ({c.bins} equal-mass bins), {c.ece_equal_width:.4f} "
+        f"({c.bins} equal-width bins), Brier {c.brier:.4f}, {c.count:,} {what}"
     )
     rows = [
         [f"{b.low:.3f} to {b.high:.3f}", f"{b.count:,}", f"{b.score:.3f}", f"{b.accuracy:.3f}"] for b in c.equal_mass
     ]
-    return Table(title, ["score", "phrases", "mean score", "share right"], rows)
+    return title, rows
 
 
 def paper_tables(evaluation: Evaluation) -> Iterator[Table]:
@@ -127,7 +140,7 @@ def _paper_table(evaluation: Evaluation, title: str, metrics: list[str], heads: 
             if system is not evaluation.systems[0]:
                 tested = compare(first, shown, resamples=evaluation.resamples, seed=evaluation.seed)
                 marks = [_MARK if c.p_holm < _ALPHA else "" for c in tested]
-            values = [_percent(s.value) + mark for s, mark in zip(shown, marks, strict=True)]
+            values = [percent(s.value) + mark for s, mark in zip(shown, marks, strict=True)]
             rows.append([label, f"{int(mask.sum()):,}", *values, system.name])
     return Table(title, ["collection", "documents", *heads, "predictions"], rows)
 
@@ -136,13 +149,16 @@ def _named(system: System, metric: str) -> Sample:
     return next(s for s in system.samples if s.name == metric)
 
 
-def _percent(value: float) -> str:
+def percent(value: float) -> str:
+    """`12.3` of 0.123; a dash for NaN."""
     return "-" if np.isnan(value) else f"{100 * value:.1f}"
 
 
-def _range(low: float, high: float) -> str:
+def percent_range(low: float, high: float) -> str:
+    """`12.3 to 45.6` of an interval; a dash for NaN."""
     return "-" if np.isnan(low) else f"{100 * low:.1f} to {100 * high:.1f}"
 
 
-def _p(p: float) -> str:
+def p_value(p: float) -> str:
+    """Four places, or a power of ten where they say nothing."""
     return f"{p:.4f}" if p >= 0.0001 else f"{p:.1e}"

@@ -66,7 +66,7 @@ def read_gold(origin: Origin) -> Iterator[GoldDocument]:
     error.
     """
     seen: set[str] = set()
-    for where, row in _rows(origin, ("id", "title", "abstract", "keyphrases", "lang", "collection", "source")):
+    for where, row in records(origin, ("id", "title", "abstract", "keyphrases", "lang", "collection", "source")):
         document = _id(row, where, seen)
         texts = []
         for field in ("title", "abstract"):
@@ -92,7 +92,7 @@ def read_predictions(origin: Origin, name: str | None = None) -> Predictions:
     scores: list[pa.Array] = []
     held: list[str] = []
     held_scores: list[float | None] = []
-    for where, row in _rows(origin, ("id", "keyphrases")):
+    for where, row in records(origin, ("id", "keyphrases")):
         rows[_id(row, where, seen)] = len(rows)
         given, given_scores = _phrases(row, where, required=True)
         held += given
@@ -164,7 +164,7 @@ def files_of(path: str | os.PathLike[str]) -> list[Path]:
     return [path]
 
 
-def _rows(origin: Origin, fields: tuple[str, ...]) -> Iterator[tuple[str, dict[str, Any]]]:
+def records(origin: Origin, fields: tuple[str, ...]) -> Iterator[tuple[str, dict[str, Any]]]:
     """(file:row, record) of everything in `origin`, rows counted from 1 in each file."""
     if isinstance(origin, ds.Dataset):
         columns = [name for name in origin.schema.names if name in fields]

@@ -20,15 +20,19 @@ if TYPE_CHECKING:
 _LONGEST = 32
 
 
-def learn_tokenizer(texts: Iterable[str], size: int, max_tokens: int) -> PreTrainedTokenizerFast:
+def learn_tokenizer(
+    texts: Iterable[str], size: int, max_tokens: int, *, lower_case: bool = False
+) -> PreTrainedTokenizerFast:
     """A tokeniser of at most `size` tokens, the 256 bytes and the marks among them; equal texts give equal ones.
 
-    `texts` hold no marks (see `targets.plain`).
+    `texts` hold no marks (see `targets.plain`). `lower_case`: upper case is read as lower case.
     """
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
     from transformers import PreTrainedTokenizerFast
 
     tokenizer = Tokenizer(models.BPE())
+    if lower_case:
+        tokenizer.normalizer = normalizers.Lowercase()
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(

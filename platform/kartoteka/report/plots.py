@@ -114,8 +114,17 @@ def interval(value: float, low: float | None, high: float | None, beside: float 
 _SIDE, _LEFT, _UNDER, _TOP = 300, 46, 44, 10
 
 
-def calibration(bins: Sequence[Mapping[str, Any]], ece: float | None) -> Markup:
-    """Score against share correct, one dot a bin (area by count), beside the diagonal of perfect calibration."""
+def calibration(
+    bins: Sequence[Mapping[str, Any]],
+    ece: float | None,
+    *,
+    counted: str = "phrases",
+    right: str = "share that the cataloguers gave",
+) -> Markup:
+    """Score against share correct, one dot a bin (area by count), beside the diagonal of perfect calibration.
+
+    `counted` names what has the scores, `right` the vertical axis.
+    """
 
     def xy(x: float, y: float) -> str:
         return f"{_LEFT + _SIDE * x:.1f},{_TOP + _SIDE * (1 - y):.1f}"
@@ -137,7 +146,7 @@ def calibration(bins: Sequence[Mapping[str, Any]], ece: float | None) -> Markup:
     for b in drawn:
         x, y = xy(b["mean_score"], b["share_correct"]).split(",")
         said = element(
-            "title", f"{b['count']:,} phrases of mean score {b['mean_score']:.2f}: {b['share_correct']:.0%} correct"
+            "title", f"{b['count']:,} {counted} of mean score {b['mean_score']:.2f}: {b['share_correct']:.0%} correct"
         )
         marks.append(
             element("circle", said, cx=x, cy=y, r=f"{2.5 + 7 * math.sqrt(b['count'] / most):.1f}", class_="dot")
@@ -145,10 +154,8 @@ def calibration(bins: Sequence[Mapping[str, Any]], ece: float | None) -> Markup:
     middle = _TOP + _SIDE / 2
     marks.append(element("text", "score", x=_LEFT + _SIDE / 2, y=_TOP + _SIDE + 36, text_anchor="middle"))
     turned = f"rotate(-90 13 {middle})"
-    marks.append(
-        element("text", "share that the cataloguers gave", x=13, y=middle, text_anchor="middle", transform=turned)
-    )
-    said = f"Share of correct keyphrases against their score in {len(drawn)} bins"
+    marks.append(element("text", right, x=13, y=middle, text_anchor="middle", transform=turned))
+    said = f"Share of correct {counted} against their score in {len(drawn)} bins"
     said += f"; expected calibration error {number(ece, 3)}" if ece is not None else ""
     box = f"0 0 {_LEFT + _SIDE + 12} {_TOP + _SIDE + _UNDER}"
     return element("svg", marks, viewBox=box, role="img", aria_label=said)

@@ -1,0 +1,185 @@
+"""The training data of a run: who is learned from and who is held out, as flat token arrays.
+
+Made once, on the driver, beside the model to start from; the workers map it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from kartoteka.encoding.models import resolve_model
+from kartoteka.encoding.tokens import TextTokeniser
+from kartoteka.evaluation.tables import files_of
+from kartoteka.folders import describe, description, whole_folder
+from kartoteka.sentiment.mixture import Mixture, mix, of_gold
+from kartoteka.sentiment.pseudolabels import read_pseudolabels
+from kartoteka.sentiment.settings import SentimentSettings
+from kartoteka.sentiment.start import write_start
+from kartoteka.sentiment.texts import (
+    CLASSES,
+    UNLABELLED,
+    Texts,
+    held_out,
+    read_texts,
+    side_keys,
+    without_copies,
+)
+from kartoteka.storage import Storage
+
+KIND = "sentiment examples"
+EXAMPLES, START = "data/examples", "data/start"
+VALIDATION, REFUSED = "data/validation.parquet", "data/refused.parquet"
+#: What of the settings decides the loss only; a change of these leaves the data as they are.
+_LOSS = {"class_weight", "metric_weight", "temperature", "balanced", "micro_tokens", "kept_tokens", "freeze_embeddings"}
+
+
+class Examples(NamedTuple):
+    """The n labelled texts. `tokens` int32 with `offsets` int64 [n + 1]; `label` int8 [n], a number of `CLASSES`.
+
+    `validation` bool [n]; `pseudo` bool [n]: the label is a base model's. `cluster` int32 [n] (-1: none known) and
+    `dominant` int8 [n], the class that dominates it (without a cluster: the text's own).
+    """
+
+    tokens: np.ndarray
+    offsets: np.ndarray
+    label: np.ndarray
+    validation: np.ndarray
+    pseudo: np.ndarray
+    cluster: np.ndarray
+    dominant: np.ndarray
+
+
+@lru_cache(maxsize=2)
+def open_examples(folder: str) -> Examples:
+    """Map the examples in `folder`. Raises `ValueError` naming a file that is missing or torn."""
+    description(folder, KIND)
+    return Examples(*(np.load(Path(folder) / f"{name}.npy", mmap_mode="r") for name in Examples._fields))
+
+
+def examples_of(run: Storage) -> Examples:
+    """The examples of a run that was prepared."""
+    return open_examples(str(run.local(EXAMPLES)))
+
+
+def facts_of(run: Storage) -> dict[str, Any]:
+    """What `prepare` returned when it made the data of the run."""
+    return description(run.local(EXAMPLES), KIND)["facts"]
+
+
+def names_of(run: Storage) -> list[str]:
+    """The ids of the examples."""
+    with pa.memory_map(str(run.local(EXAMPLES) / "ids.arrow")) as file:
+        return pa.ipc.open_file(file).read_all()["id"].to_pylist()
+
+
+def prepare(
+    run: Storage, files: Sequence[str], encoder: str | None, pseudolabels: str | None, settings: SentimentSettings
+) -> dict[str, Any]:
+    """Make all below `data/` of the run, unless it is there already; returns counts, refusals by reason and a hash.
+
+    `encoder`: the model to start from; None: a small one is made. `pseudolabels`: a table of them, or None. Raises
+    `ValueError`: a file that is empty or cannot be read, all texts equal, a class without a text to learn from.
+    """
+    model = resolve_model(encoder) if encoder else None
+    plan = {
+        "files": {name: _digest(name) for name in files},
+        "encoder": model and model.sha256,
+        "pseudolabels": pseudolabels and _digest(pseudolabels),
+        "settings": settings.model_dump(exclude=_LOSS),
+    }
+    if run.exists(EXAMPLES) and description(run.local(EXAMPLES), KIND)["plan"] == plan:
+        return facts_of(run)
+    given = without_copies(read_texts(files, settings.labels))
+    labelled = np.array(given.labels) != UNLABELLED
+    out = _held_out(given, labelled, settings)
+    _check_classes(given, ~out)
+    with run.folder(START, whole=True) as place, whole_folder(place) as folder:
+        write_start(model, given.take(np.flatnonzero(~out)).texts, settings, folder)
+    gold = given.take(np.flatnonzero(labelled))
+    mixture = of_gold(gold, out[labelled])
+    if pseudolabels:
+        mixture = mix(mixture, read_pseudolabels(pseudolabels), settings.pseudolabel_share)
+    with run.folder(EXAMPLES, whole=True) as place, whole_folder(place) as folder:
+        facts = _write(mixture, settings, run.local(START), folder)
+        facts |= {"unlabelled": int((~labelled).sum()), "refused": given.reasons()}
+        _put_tables(run, given.take(np.flatnonzero(labelled & out)), given.refused)
+        describe(folder, KIND, {"plan": plan, "facts": facts})
+    return facts
+
+
+def visits(examples: Examples, balanced: bool) -> np.ndarray:
+    """Rows int64 of the training texts as an epoch visits them: once, or if `balanced` every class equally often."""
+    training = np.flatnonzero(~examples.validation)
+    if not balanced:
+        return training
+    groups = [training[examples.label[training] == number] for number in range(len(CLASSES))]
+    return np.concatenate([np.resize(group, max(map(len, groups))) for group in groups])
+
+
+def _held_out(given: Texts, labelled: np.ndarray, settings: SentimentSettings) -> np.ndarray:
+    """Which rows are not learned from, bool [n]: the validation texts, and whatever begins like one of them.
+
+    They are those whose own split says so; where none does, a share of the `labelled` ones.
+    """
+    sides = side_keys(given.texts)
+    chosen = labelled & np.array(given.validation, bool)
+    if labelled.any() and not chosen.any():
+        chosen[labelled] = held_out(sides[labelled], settings.validation_share, f"validation:{settings.seed}")
+    return np.isin(sides, sides[chosen])
+
+
+def _check_classes(given: Texts, training: np.ndarray) -> None:
+    counts = np.bincount(np.array(given.labels)[training] + 1, minlength=len(CLASSES) + 1)[1:]
+    if missing := [name for name, count in zip(CLASSES, counts, strict=True) if not count]:
+        others = "; ".join(f"{count:,} rows: {reason}" for reason, count in given.reasons().items())
+        raise ValueError(
+            f"data: no text of class `{missing[0]}` to learn from (labels are mapped under [sentiment.labels]"
+            + (f"; refused: {others})" if others else ")")
+        )
+
+
+def _write(mixture: Mixture, settings: SentimentSettings, start: Path, folder: Path) -> dict[str, Any]:
+    """The arrays in `folder`; the facts."""
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(start).backend_tokenizer
+    tokens = TextTokeniser(tokenizer, settings.max_tokens)(mixture.texts)
+    arrays = Examples(tokens.ids, tokens.offsets, *(getattr(mixture, name) for name in Examples._fields[2:]))
+    digest = hashlib.sha256()
+    for name, array in zip(Examples._fields, arrays, strict=True):
+        np.save(folder / f"{name}.npy", array)
+        digest.update(array.tobytes())
+    table = pa.table({"id": mixture.ids})
+    with pa.OSFile(str(folder / "ids.arrow"), "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
+        writer.write_table(table)
+    training = ~arrays.validation
+    return {
+        "training": int(training.sum()),
+        "pseudolabelled": int(arrays.pseudo.sum()),
+        "validation": int(arrays.validation.sum()),
+        **{f"training_{name}": int((training & (arrays.label == i)).sum()) for i, name in enumerate(CLASSES)},
+        "texts_cut": tokens.num_truncated,
+        "sha256": digest.hexdigest(),
+    }
+
+
+def _put_tables(run: Storage, held: Texts, refused: list[tuple[str, str]]) -> None:
+    """For a reader: the validation texts, which `kartoteka evaluate sentiment` takes as gold, and what was refused."""
+    labels = [CLASSES[number] for number in held.labels]
+    run.put_table(VALIDATION, pa.table({"id": held.ids, "text": held.texts, "label": labels, "source": held.sources}))
+    schema = pa.schema([("id", pa.string()), ("reason", pa.string())])
+    run.put_table(REFUSED, pa.Table.from_pylist([{"id": i, "reason": why} for i, why in refused], schema))
+
+
+def _digest(path: str) -> str:
+    digest = hashlib.sha256()
+    for name in files_of(path):
+        digest.update(name.read_bytes())
+    return digest.hexdigest()

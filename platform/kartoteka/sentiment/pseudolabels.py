@@ -1,0 +1,115 @@
+"""Pseudo-labels: what a base model says of texts, believed where it is sure and the texts around agree.
+
+Predictions, clusters of the model's own vectors, purity of each cluster, and the two thresholds. A gold label is never
+overwritten: a labelled text counts in its cluster as what it is, and keeps its label.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import Field, model_validator
+
+from kartoteka.clustering.purity import passing, pseudo_labels, purity, reliable
+from kartoteka.sentiment.texts import CLASSES, UNLABELLED, Texts
+from kartoteka.settings import Settings
+
+SCHEMA = pa.schema(
+    [
+        ("id", pa.string()), ("text", pa.string()), ("source", pa.string()), ("label", pa.string()),
+        ("gold", pa.bool_()), ("probability", pa.float32()), ("cluster", pa.int32()), ("dominant", pa.string()),
+        ("purity", pa.float32()), ("reliable", pa.bool_()),
+    ]
+)  # fmt: skip
+
+
+class PseudolabelSettings(Settings):
+    """What is believed: section `[pseudolabels]`."""
+
+    purity: float = Field(default=0.9, ge=0, le=1)
+    """Least share of a cluster's texts that are given its dominant class."""
+
+    probability: float = Field(default=0.8, ge=0, le=1)
+    """Least probability that the model gives a text's label."""
+
+    soft: bool = False
+    """Purity as the mean probability of the dominant class."""
+
+    purities: list[float] = Field(default=[0.7, 0.8, 0.9, 0.95], min_length=1)
+    probabilities: list[float] = Field(default=[0.7, 0.8, 0.9], min_length=1)
+    """The thresholds that the table shows, besides those that are used."""
+
+    @model_validator(mode="after")
+    def _the_ones_used_are_shown(self) -> Self:
+        for name, used in (("purities", self.purity), ("probabilities", self.probability)):
+            object.__setattr__(self, name, sorted({*getattr(self, name), used}))
+        return self
+
+
+@dataclass(frozen=True)
+class Pseudolabels:
+    """What was read back. `believed` bool [n]: reliable and not gold; `label` and `dominant` int8, `cluster` int32."""
+
+    ids: list[str]
+    texts: list[str]
+    label: np.ndarray
+    believed: np.ndarray
+    cluster: np.ndarray
+    dominant: np.ndarray
+
+
+def pseudolabel(
+    texts: Texts, probabilities: np.ndarray, clusters: np.ndarray, k: int, settings: PseudolabelSettings
+) -> tuple[pa.Table, list[dict[str, Any]]]:
+    """A `SCHEMA` table of `texts`, and how many unlabelled ones each pair of thresholds lets through.
+
+    `probabilities` [n, 3] are the model's, `clusters` int32 [n] of k.
+    """
+    gold = np.array(texts.labels, np.int64)
+    known = gold != UNLABELLED
+    seen = np.where(known[:, None], np.eye(len(CLASSES))[gold], probabilities)
+    pure = purity(clusters, seen, k)
+    thresholds = {"least_purity": settings.purity, "least_probability": settings.probability}
+    believed = reliable(clusters, seen, pure, **thresholds, soft=settings.soft)
+    label = pseudo_labels(gold, probabilities, np.ones(len(gold), bool))
+    names = np.array(CLASSES)
+    columns = [
+        texts.ids, texts.texts, texts.sources, names[label], known,
+        probabilities[np.arange(len(label)), label].astype(np.float32), clusters.astype(np.int32),
+        names[pure.dominant[clusters]],
+        (pure.soft if settings.soft else pure.hard)[clusters].astype(np.float32), believed,
+    ]  # fmt: skip
+    free = np.flatnonzero(~known)
+    sources = [texts.sources[i] for i in free]
+    counts = passing(
+        clusters[free], probabilities[free], pure, CLASSES, sources, settings.purities, settings.probabilities
+    )
+    return pa.table(columns, schema=SCHEMA), counts
+
+
+def read_pseudolabels(file: str) -> Pseudolabels:
+    """Read what `pseudolabel` made. Raises `ValueError`: no such file, or not one of these."""
+    try:
+        table = pq.read_table(file, columns=SCHEMA.names).cast(SCHEMA)
+    except (OSError, pa.ArrowException) as error:
+        raise ValueError(f"pseudolabels: {file} cannot be read: {str(error).splitlines()[0]}") from None
+    return Pseudolabels(
+        table["id"].to_pylist(),
+        table["text"].to_pylist(),
+        _numbers(file, table["label"]),
+        table["reliable"].to_numpy() & ~table["gold"].to_numpy(),
+        table["cluster"].to_numpy(),
+        _numbers(file, table["dominant"]),
+    )
+
+
+def _numbers(file: str, names: pa.ChunkedArray) -> np.ndarray:
+    known = {name: number for number, name in enumerate(CLASSES)}
+    try:
+        return np.array([known[name] for name in names.to_pylist()], np.int8)
+    except KeyError as error:
+        raise ValueError(f"pseudolabels: {file} holds the label {error}, which is no class") from None

@@ -1,0 +1,70 @@
+"""What can be set of the sentiment classifier."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from kartoteka.settings import Settings
+
+
+class SmallSettings(Settings):
+    """The encoder that is made from the texts at hand where none is given: section `[sentiment.small]`."""
+
+    vocabulary: int = Field(default=12_000, ge=300)
+    """Byte-level BPE tokens of lower-case text; few texts yield fewer."""
+
+    width: int = Field(default=256, ge=8)
+    layers: int = Field(default=2, ge=1, le=24)
+    heads: int = Field(default=4, ge=1)
+    window: int = Field(default=4, ge=1)
+    """Tokens to either side that count as the company of a token."""
+
+    dropout: float = Field(default=0.1, ge=0, lt=1)
+
+    @model_validator(mode="after")
+    def _heads_divide_the_width(self) -> Self:
+        if self.width % (2 * self.heads):
+            raise ValueError(f"width: {self.width} is not a multiple of 2 x {self.heads} heads")
+        return self
+
+
+class SentimentSettings(Settings):
+    """The `[sentiment]` section: texts, loss, memory."""
+
+    labels: dict[str, Literal["negative", "neutral", "positive"]] = Field(default_factory=dict)
+    """Section `[sentiment.labels]`: labels of the data that mean a class. What is neither is refused."""
+
+    max_tokens: int = Field(default=96, ge=8)
+    """Tokens of a text that are read, at most."""
+
+    validation_share: float = Field(default=0.1, gt=0, lt=1)
+    """Of the labelled texts, held out by the hash of their first words; for data that has no validation split."""
+
+    balanced: bool = True
+    """Texts of every class equally often, the rarer ones again and again."""
+
+    class_weight: float = Field(default=1.0, gt=0)
+    """Of the cross-entropy."""
+
+    metric_weight: float = Field(default=0.2, ge=0)
+    """Of the supervised contrastive loss, in the final step; 0: cross-entropy alone."""
+
+    temperature: float = Field(default=0.1, gt=0)
+    """Of the supervised contrastive loss."""
+
+    pseudolabel_share: float = Field(default=1.0, gt=0)
+    """Pseudo-labelled texts of a class for each gold one, at most, chosen by hash."""
+
+    freeze_embeddings: bool = False
+    """Leave the vectors of tokens as they are, so that few texts are not learned by heart."""
+
+    micro_tokens: int = Field(default=4096, ge=16)
+    """Tokens of a micro-batch, padding included (see `encode_texts`)."""
+
+    kept_tokens: int = Field(default=32_768, ge=0)
+    """Tokens whose activations are kept for the backward pass; those of the others are computed again."""
+
+    small: SmallSettings = SmallSettings()
+    seed: int = Field(default=0, ge=0)

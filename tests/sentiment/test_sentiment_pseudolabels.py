@@ -1,0 +1,73 @@
+"""What is believed, against a loop by hand; gold labels stay."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sentiment.sentiment_worlds import opinion
+
+from kartoteka.sentiment.pseudolabels import SCHEMA, PseudolabelSettings, pseudolabel
+from kartoteka.sentiment.texts import CLASSES, Texts
+
+
+def world(n: int = 200) -> tuple[Texts, np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    clusters = rng.integers(0, 8, n).astype(np.int32)
+    gold = np.where(rng.random(n) < 0.2, rng.integers(0, 3, n), -1)
+    logits = rng.normal(size=(n, 3)) + 4 * np.eye(3)[clusters % 3] * (clusters < 5)[:, None]
+    probabilities = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    rows = [opinion(i) for i in range(n)]
+    texts = Texts(
+        [row["id"] for row in rows],
+        [row["text"] for row in rows],
+        gold.tolist(),
+        [r["source"] for r in rows],
+        [False] * n,
+    )
+    return texts, probabilities, clusters
+
+
+@pytest.mark.parametrize("soft", [False, True])
+def test_labels_purity_and_reliability_are_those_of_a_loop(soft):
+    texts, probabilities, clusters = world()
+    settings = PseudolabelSettings(purity=0.7, probability=0.6, soft=soft)
+    table, _ = pseudolabel(texts, probabilities, clusters, 8, settings)
+    assert table.schema == SCHEMA
+    seen = [np.eye(3)[g] if g >= 0 else p for g, p in zip(texts.labels, probabilities, strict=True)]
+    for row, gold, own, cluster in zip(table.to_pylist(), texts.labels, probabilities, clusters, strict=True):
+        inside = [s for s, c in zip(seen, clusters, strict=True) if c == cluster]
+        counts = [sum(int(s.argmax()) == k for s in inside) for k in range(3)]
+        dominant = int(np.argmax(counts))
+        pure = np.mean([s[dominant] for s in inside]) if soft else counts[dominant] / len(inside)
+        label = gold if gold >= 0 else int(own.argmax())
+        assert row["label"] == CLASSES[label]
+        assert row["gold"] == (gold >= 0)
+        assert row["probability"] == pytest.approx(own[label], rel=1e-5)
+        assert (row["dominant"], row["cluster"]) == (CLASSES[dominant], cluster)
+        assert row["purity"] == pytest.approx(pure, rel=1e-5)
+        if gold < 0:
+            assert row["reliable"] == (label == dominant and pure >= 0.7 and own[label] >= 0.6)
+
+
+def test_the_table_counts_unlabelled_texts_by_class_and_source():
+    texts, probabilities, clusters = world()
+    settings = PseudolabelSettings(purity=0.7, probability=0.6)
+    table, passing = pseudolabel(texts, probabilities, clusters, 8, settings)
+    assert {row["purity"] for row in passing} == {0.7, 0.8, 0.9, 0.95}
+    assert {row["probability"] for row in passing} == {0.6, 0.7, 0.8, 0.9}
+    rows = [row for row in table.to_pylist() if not row["gold"]]
+    for line in passing:
+        if (line["purity"], line["probability"]) == (0.7, 0.6):
+            mine = [r for r in rows if (r["source"], r["label"]) == (line["source"], line["class"])]
+            assert line["texts"] == len(mine)
+            assert line["hard"] == sum(r["reliable"] for r in mine)
+    assert sum(line["hard"] for line in passing if (line["purity"], line["probability"]) == (0.7, 0.6)) == sum(
+        r["reliable"] for r in rows
+    )
+
+
+def test_thresholds_are_shares():
+    with pytest.raises(ValueError, match="`purity`"):
+        PseudolabelSettings.parse({"purity": 1.5})
+    with pytest.raises(ValueError, match="unknown key `least`"):
+        PseudolabelSettings.parse({"least": 0.5})
