@@ -42,6 +42,7 @@ def ranker(tiny_encoder: Path, tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_an_edition_beside_a_trained_encoder(run: Run, corpus: Path, ranker: Path, tmp_path: Path) -> None:
     place = tmp_path / "e"
     result = run(corpus, "--edition", place, "--ranker", ranker)

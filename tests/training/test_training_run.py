@@ -66,6 +66,7 @@ def test_a_worker_killed_on_the_way_changes_nothing(undisturbed: Path, tmp_path:
     assert np.array_equal(losses(tmp_path / "run"), losses(undisturbed))
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_with_other_workers(ray_session: str, tmp_path: Path) -> None:
     """Two workers, killed for good; then one. Neither the curve nor the optimizer notices."""
     go(tmp_path / "whole", Toy())

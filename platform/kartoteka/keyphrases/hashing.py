@@ -52,7 +52,12 @@ def hash_words(words: Sequence[str]) -> np.ndarray:
 
 def spread(names: Sequence[str]) -> np.ndarray:
     """Hashes of `names` spread evenly over uint64 [n]: an order as good as random, decided of each name alone."""
-    return hash_words(names) * _MIX
+    return mixed(hash_words(names))
+
+
+def mixed(hashes: np.ndarray) -> np.ndarray:
+    """Hashes uint64 [n] whose high bits depend on all of theirs: what their order is to be taken from."""
+    return hashes * _MIX
 
 
 def within(names: Sequence[str], share: float) -> np.ndarray:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from kartoteka.ranking.batches import pick
+from kartoteka.ragged import pick
 from kartoteka.sentiment import data
 from kartoteka.sentiment.settings import SentimentSettings
 from kartoteka.storage import Storage

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from kartoteka.evaluation.tables import records
-from kartoteka.keyphrases.hashing import hash_words
+from kartoteka.keyphrases.hashing import hash_words, mixed
 from kartoteka.text.words import tokenise
 
 #: The classes, in the order of their numbers.
@@ -22,7 +22,6 @@ FIELDS = ("id", "text", "label", "source", "split")
 #: Words that decide on which side of a split a text falls: a retweet is cut at its end.
 _FIRST_WORDS = 8
 _RETWEETED = re.compile(r"https?://\S*|\bRT\b|@\w+:?|\s*…\s*$")
-_MIX = np.uint64(0x9E3779B97F4A7C15)
 
 
 @dataclass
@@ -117,7 +116,7 @@ def held_out(sides: np.ndarray, share: float, salt: str) -> np.ndarray:
     In an order that is random but known from side and `salt` alone; another salt gives another split.
     """
     distinct = np.unique(sides)
-    order = np.argsort((distinct ^ hash_words([salt])[0]) * _MIX, kind="stable")
+    order = np.argsort(mixed(distinct ^ hash_words([salt])[0]), kind="stable")
     count = max(1, round(share * len(distinct)))
     return np.isin(sides, distinct[order[:count]])
 

@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional
 
 from kartoteka.evaluation.confusion import accuracy, confusion, f1_by_class
-from kartoteka.ranking.batches import pick
+from kartoteka.ragged import pick
 from kartoteka.sentiment.texts import CLASSES
 from kartoteka.training.gather import gather
 
