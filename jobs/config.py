@@ -15,6 +15,7 @@ from kartoteka.sentiment.pseudolabels import PseudolabelSettings
 from kartoteka.sentiment.settings import SentimentSettings
 from kartoteka.settings import Settings
 from kartoteka.stages.embed import EmbedSettings
+from kartoteka.stages.labels import LabelSettings
 from kartoteka.stages.trained import TrainedSettings
 from kartoteka.training.settings import TrainingSettings, WorkerSettings
 from kartoteka.vectors.settings import VectorSettings
@@ -42,6 +43,7 @@ class ReindexConfig(Settings):
     keyphrases: KeyphraseSettings = KeyphraseSettings()
     trained: TrainedSettings = TrainedSettings()
     clusters: ClusterSettings = ClusterSettings()
+    labels: LabelSettings = LabelSettings()
 
 
 class TrainConfig(Settings):
@@ -65,11 +67,9 @@ class TrainGeneratorConfig(TrainConfig):
     generator: GeneratorSettings = GeneratorSettings()
 
 
-class SentimentConfig(Settings):
+class SentimentConfig(TrainConfig):
     """`kartoteka train sentiment`, `pseudolabel clusters` and `evaluate sentiment`: one file for all three steps."""
 
-    training: TrainingSettings = TrainingSettings()
-    workers: WorkerSettings = WorkerSettings()
     sentiment: SentimentSettings = SentimentSettings()
     clusters: ClusterSettings = ClusterSettings()
     pseudolabels: PseudolabelSettings = PseudolabelSettings()

@@ -25,20 +25,52 @@ class Purity:
     soft: np.ndarray
 
 
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """What purity is counted from, and can be added up: by cluster and class, [k, c].
+
+    `counts` int64: texts given the class; `sums` float64: its probabilities, over all texts of the cluster.
+    """
+
+    counts: np.ndarray
+    sums: np.ndarray
+
+    @staticmethod
+    def empty(k: int, classes: int) -> Tally:
+        """Of no text."""
+        return Tally(np.zeros((k, classes), np.int64), np.zeros((k, classes)))
+
+    def __add__(self, other: Tally) -> Tally:
+        return Tally(self.counts + other.counts, self.sums + other.sums)
+
+
+def tally(clusters: np.ndarray, probabilities: np.ndarray, k: int) -> Tally:
+    """The tally of some texts: their clusters, whole numbers [n] of `k`, and `probabilities` [n, c].
+
+    Of equal probabilities the first counts. Raises `ValueError` as `purity` does.
+    """
+    clusters, probabilities = _checked(clusters, probabilities, k)
+    classes = probabilities.shape[1]
+    counts = np.bincount(clusters * classes + probabilities.argmax(axis=1), minlength=k * classes)
+    sums = [np.bincount(clusters, column, minlength=k) for column in probabilities.T]
+    return Tally(counts.reshape(k, classes), np.stack(sums, axis=1))
+
+
+def purity_of(tally: Tally) -> Purity:
+    """Purity of the clusters of a tally; of classes given equally often the first counts."""
+    size, dominant = tally.counts.sum(axis=1), tally.counts.argmax(axis=1)
+    soft = np.take_along_axis(tally.sums, dominant[:, None], axis=1)[:, 0]
+    with np.errstate(invalid="ignore"):
+        return Purity(size, np.where(size, dominant, -1), tally.counts.max(axis=1) / size, soft / size)
+
+
 def purity(clusters: np.ndarray, probabilities: np.ndarray, k: int) -> Purity:
     """Purity of `k` clusters from the cluster of each text, whole numbers [n], and its `probabilities` [n, c].
 
     Of classes given equally often, and of equal probabilities, the first counts. Raises `ValueError`: lengths that
     differ, a cluster outside 0 .. k - 1, a probability outside [0, 1].
     """
-    clusters, probabilities = _checked(clusters, probabilities, k)
-    classes = probabilities.shape[1]
-    counts = np.bincount(clusters * classes + probabilities.argmax(axis=1), minlength=k * classes).reshape(k, classes)
-    size = counts.sum(axis=1)
-    dominant = counts.argmax(axis=1)
-    soft = np.bincount(clusters, probabilities[np.arange(len(clusters)), dominant[clusters]], minlength=k)
-    with np.errstate(invalid="ignore"):
-        return Purity(size, np.where(size, dominant, -1), counts.max(axis=1) / size, soft / size)
+    return purity_of(tally(clusters, probabilities, k))
 
 
 def reliable(

@@ -69,5 +69,15 @@ def open_classifier(path: str, device: str = "auto", threads: int = 1) -> Classi
     model = SentimentModel(files.directory).eval().requires_grad_(False).to(chosen)
     tokenizer, limit = load_tokenizer(files)
     reads = min(filter(None, [positions(model.model.config), limit]))
-    identity = {"name": Path(path).name, "sha256": files.sha256}
-    return Classifier(model, TextTokeniser(tokenizer, reads), chosen, identity)
+    return Classifier(model, TextTokeniser(tokenizer, reads), chosen, identity_of(path))
+
+
+def identity_of(path: str) -> dict[str, Any]:
+    """What decides labels given by the classifier in `path`: `name` and `sha256` of its weights.
+
+    Raises `ValueError`: there is none. Loads nothing.
+    """
+    try:
+        return {"name": Path(path).name, "sha256": resolve_model(path).sha256}
+    except ValueError as error:
+        raise ValueError(str(error).replace("encoder:", "classifier:", 1)) from None

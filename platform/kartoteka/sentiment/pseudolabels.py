@@ -15,8 +15,8 @@ import pyarrow.parquet as pq
 from pydantic import Field, model_validator
 
 from kartoteka.clustering.purity import passing, pseudo_labels, purity, reliable
+from kartoteka.sentiment.settings import ReliabilitySettings
 from kartoteka.sentiment.texts import CLASSES, UNLABELLED, Texts
-from kartoteka.settings import Settings
 
 SCHEMA = pa.schema(
     [
@@ -27,17 +27,8 @@ SCHEMA = pa.schema(
 )  # fmt: skip
 
 
-class PseudolabelSettings(Settings):
+class PseudolabelSettings(ReliabilitySettings):
     """What is believed: section `[pseudolabels]`."""
-
-    purity: float = Field(default=0.9, ge=0, le=1)
-    """Least share of a cluster's texts that are given its dominant class."""
-
-    probability: float = Field(default=0.8, ge=0, le=1)
-    """Least probability that the model gives a text's label."""
-
-    soft: bool = False
-    """Purity as the mean probability of the dominant class."""
 
     purities: list[float] = Field(default=[0.7, 0.8, 0.9, 0.95], min_length=1)
     probabilities: list[float] = Field(default=[0.7, 0.8, 0.9], min_length=1)
@@ -73,15 +64,14 @@ def pseudolabel(
     known = gold != UNLABELLED
     seen = np.where(known[:, None], np.eye(len(CLASSES))[gold], probabilities)
     pure = purity(clusters, seen, k)
-    thresholds = {"least_purity": settings.purity, "least_probability": settings.probability}
-    believed = reliable(clusters, seen, pure, **thresholds, soft=settings.soft)
+    believed = reliable(clusters, seen, pure, **settings.thresholds())
     label = pseudo_labels(gold, probabilities, np.ones(len(gold), bool))
     names = np.array(CLASSES)
     columns = [
         texts.ids, texts.texts, texts.sources, names[label], known,
         probabilities[np.arange(len(label)), label].astype(np.float32), clusters.astype(np.int32),
         names[pure.dominant[clusters]],
-        (pure.soft if settings.soft else pure.hard)[clusters].astype(np.float32), believed,
+        settings.of(pure)[clusters].astype(np.float32), believed,
     ]  # fmt: skip
     free = np.flatnonzero(~known)
     sources = [texts.sources[i] for i in free]

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 from pydantic import Field, model_validator
 
 from kartoteka.settings import Settings
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from kartoteka.clustering.purity import Purity
 
 
 class SmallSettings(Settings):
@@ -28,6 +33,27 @@ class SmallSettings(Settings):
         if self.width % (2 * self.heads):
             raise ValueError(f"width: {self.width} is not a multiple of 2 x {self.heads} heads")
         return self
+
+
+class ReliabilitySettings(Settings):
+    """When a classifier's label is believed."""
+
+    purity: float = Field(default=0.9, ge=0, le=1)
+    """Least share of a cluster's texts that are given its dominant class."""
+
+    probability: float = Field(default=0.8, ge=0, le=1)
+    """Least probability that the model gives a text's label."""
+
+    soft: bool = False
+    """Purity as the mean probability of the dominant class."""
+
+    def thresholds(self) -> dict[str, float | bool]:
+        """As `clustering.purity.reliable` takes them."""
+        return {"least_purity": self.purity, "least_probability": self.probability, "soft": self.soft}
+
+    def of(self, purity: Purity) -> np.ndarray:
+        """The purity that counts, float64 [k]."""
+        return purity.soft if self.soft else purity.hard
 
 
 class SentimentSettings(Settings):
