@@ -97,7 +97,7 @@ def _summary(console: Console, edition: editions.Edition) -> None:
 
 def _pairs(counts: Mapping[str, Any], models: Mapping[str, Any]) -> Table:
     table = Table.grid(padding=(0, 2))
-    for name in ("read", "documents", "quarantined", "annotated", "clusters"):
+    for name in ("read", "documents", "quarantined", "annotated", "clusters", "labelled", "reliable"):
         table.add_row(Text(name, "dim"), number(counts.get(name)))
     for name in ("languages", "reasons"):
         ordered = sorted((counts.get(name) or {}).items(), key=lambda item: (-item[1], item[0]))

@@ -7,8 +7,13 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from kartoteka.sentiment.task import SentimentTask
+    from kartoteka.storage import Storage
 
 ROOT = Path(__file__).parents[1]
 for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
@@ -44,3 +49,30 @@ def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from kartoteka.encoding.tiny import write_tiny_encoder
 
     return write_tiny_encoder(tmp_path_factory.mktemp("tiny-encoder"))
+
+
+@pytest.fixture(scope="session")
+def small_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[SentimentTask, Storage]:
+    """A base step of the classifier over 150 labelled texts, 30 without a label, and a run that it has prepared."""
+    from sentiment.sentiment_worlds import SMALL, opinion, write
+
+    from kartoteka.sentiment.task import SentimentTask
+    from kartoteka.storage import Storage
+
+    folder: Path = tmp_path_factory.mktemp("sentiment")
+    rows = [opinion(n) for n in range(150)] + [opinion(n) | {"label": None} for n in range(150, 180)]
+    task = SentimentTask((write(folder / "texts.jsonl", rows),), None, None, SMALL)
+    run = Storage(folder / "run")
+    task.prepare(run)
+    return task, run
+
+
+@pytest.fixture(scope="session")
+def tiny_classifier(small_run: tuple[SentimentTask, Storage], tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A sentiment classifier that has learned a little, as training exports it."""
+    from sentiment.sentiment_worlds import learn_alone
+
+    task, run = small_run
+    folder = tmp_path_factory.mktemp("classifier")
+    task.export(run, learn_alone(task, run, 12), folder)
+    return str(folder)

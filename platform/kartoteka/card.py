@@ -53,10 +53,19 @@ class Cluster:
 
 
 @dataclass(frozen=True, slots=True)
+class Label:
+    """What the sentiment classifier says of a document; `reliable`: it is sure, and so is the cluster around."""
+
+    name: str
+    probability: float
+    reliable: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Card:
     """A document; `own` are its author's or cataloguer's phrases.
 
-    `keyphrases` and `cluster` are None where the edition holds none.
+    `keyphrases`, `cluster` and `label` are None where the edition holds none.
     """
 
     id: str
@@ -68,6 +77,7 @@ class Card:
     source: str
     keyphrases: tuple[Keyphrase, ...] | None
     cluster: Cluster | None
+    label: Label | None
 
 
 def cards(edition: Edition, ids: Collection[str]) -> dict[str, Card]:
@@ -82,7 +92,7 @@ def cards(edition: Edition, ids: Collection[str]) -> dict[str, Card]:
         explained = _rows(edition.table("keyphrases"), ids, ["id", "keyphrases"])
     carriers = {n for row in explained.values() for phrase in row["keyphrases"] for n in phrase["neighbours"]}
     titles = {i: row["title"] for i, row in _rows(edition.table("documents"), carriers, ["id", "title"]).items()}
-    clusters = _clusters(edition, ids)
+    clusters, labels = _clusters(edition, ids), _labels(edition, ids)
     return {
         i: Card(
             id=i,
@@ -94,6 +104,7 @@ def cards(edition: Edition, ids: Collection[str]) -> dict[str, Card]:
             source=row["source"],
             keyphrases=_keyphrases(explained[i]["keyphrases"], titles) if i in explained else None,
             cluster=clusters.get(i),
+            label=labels.get(i),
         )
         for i in ids
         if (row := documents.get(i)) is not None
@@ -107,6 +118,13 @@ def _clusters(edition: Edition, ids: Collection[str]) -> dict[str, Cluster]:
     size, terms = summary["size"], summary["terms"]  # the row of a cluster is its number
     numbers = {i: row["cluster"] for i, row in _rows(edition.table("clusters"), ids, ["id", "cluster"]).items()}
     return {i: Cluster(n, size[n].as_py(), tuple(terms[n].as_py())) for i, n in numbers.items()}
+
+
+def _labels(edition: Edition, ids: Collection[str]) -> dict[str, Label]:
+    if not edition.files("labels"):
+        return {}
+    rows = _rows(edition.table("labels"), ids, ["id", "label", "probability", "reliable"])
+    return {i: Label(row["label"], row["probability"], row["reliable"]) for i, row in rows.items()}
 
 
 def _rows(table: ds.Dataset, ids: Collection[str], columns: list[str]) -> dict[str, dict[str, Any]]:
@@ -145,6 +163,9 @@ def render(card: Card) -> Panel:
     if card.cluster:
         where = f"cluster {card.cluster.number}, {card.cluster.size:,} documents: "
         parts += [Text(), Text.assemble((where, "dim"), clean(", ".join(card.cluster.terms)))]
+    if card.label:
+        said = f"{card.label.name} {card.label.probability:.2f}, {'' if card.label.reliable else 'not '}reliable"
+        parts += [Text(), Text.assemble(("sentiment: ", "dim"), said)]
     parts += [Text(), Text.assemble(("from ", "dim"), (clean(card.source), "dim"))]
     return Panel(Group(*parts), padding=(1, 2), width=None)
 

@@ -113,7 +113,7 @@ if __name__ == "__main__":
 
     threading.Thread(target=remove, daemon=True).start()
     where = dict(encoder_gpus=0.0, address=None, cpus=None, dry_run=False)
-    options = dict(encoder=encoder, revision=None, ranker=None) | where
+    options = dict(encoder=encoder, revision=None, ranker=None, classifier=None) | where
     run([corpus], place, ReindexConfig.from_toml(config), **options)
     ray.shutdown()
     cluster.shutdown()

@@ -24,6 +24,7 @@ from kartoteka.ranking.directory import open_ranker, write_ranker
 from kartoteka.ranking.module import RankerModule
 from kartoteka.ranking.settings import RankerSettings, StudentSettings
 from kartoteka.ranking.student import write_student
+from kartoteka.sentiment.classify import identity_of
 from kartoteka.stages.suggest import RANKER
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -43,14 +44,22 @@ def ranker(tiny_encoder: Path, tmp_path: Path) -> Path:
 
 
 @pytest.mark.slow
-def test_an_edition_beside_a_trained_encoder(run: Run, corpus: Path, ranker: Path, tmp_path: Path) -> None:
+def test_an_edition_beside_a_trained_encoder(
+    run: Run, corpus: Path, ranker: Path, tiny_classifier: str, tmp_path: Path
+) -> None:
     place = tmp_path / "e"
-    result = run(corpus, "--edition", place, "--ranker", ranker)
+    result = run(corpus, "--edition", place, "--ranker", ranker, "--classifier", tiny_classifier)
     assert result.returncode == 0, result.stderr
     assert "trained" in result.stdout
     edition = editions.open(place)
     assert list(editions.verify(edition)) == []
     assert edition.manifest["models"]["ranker"] == open_ranker(str(ranker)).identity
+    assert edition.manifest["models"]["classifier"] == identity_of(tiny_classifier)
+    labels = edition.table("labels").to_table()
+    assert labels["id"].to_pylist() == edition.table("documents").to_table()["id"].to_pylist()
+    assert edition.manifest["counts"]["labelled"] == labels.num_rows == 200
+    assert edition.manifest["counts"]["reliable"] == sum(labels["reliable"].to_pylist())
+    assert None not in edition.summary("clusters")["dominant"].to_pylist()
     assert edition.manifest["quality"]["calibrated"]
     seen = {row["id"] for row in records(40)}
     rows = edition.table("documents").to_table().to_pylist()
@@ -67,7 +76,7 @@ def test_an_edition_beside_a_trained_encoder(run: Run, corpus: Path, ranker: Pat
     np.testing.assert_allclose(vectors.document_codes[0] * vectors.document_scale[0], wanted, atol=0.01)
     assert not list(place.glob("embeddings/*trained*"))
 
-    again = run(corpus, "--edition", place, "--ranker", ranker)
+    again = run(corpus, "--edition", place, "--ranker", ranker, "--classifier", tiny_classifier)
     assert "is complete: nothing to do" in again.stdout
     without = run(corpus, "--edition", place)
     assert without.returncode == 2

@@ -69,7 +69,7 @@ def fit(suggester: Suggester, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
     def run(count: int, fusion: Path | None = None, settings: KeyphraseSettings = SETTINGS):
         np.save(tmp_path / SEEN, np.sort(hash_words([r["id"] for r in records[:count]])))
-        files = RankerFiles(tmp_path, tmp_path / "encoder", "abc", ". ", fusion, None)
+        files = RankerFiles(tmp_path, tmp_path / "encoder", "abc", ". ", 16, fusion, None)
         world = World(str(tmp_path), settings, LexicalSettings(), VectorSettings(), suggester)
         FitRanker(world, {"part": 0}, 200, files)(Storage(tmp_path))
         return learned, Storage(tmp_path)

@@ -32,7 +32,7 @@ def commit(build: Build, meter: EnergyMeter) -> dict[str, Any]:
     encoder = build.plan["encoder"] | {"precision": " and ".join(sorted(precisions))}
     if len(precisions) > 1:
         build.console.print(f"embed: nodes computed in different precisions: {precisions}; set [encoding] precision")
-    trained = {"ranker": build.plan["ranker"]} if "ranker" in build.plan else {}
+    others = {name: build.plan[name] for name in ("ranker", "classifier") if name in build.plan}
     manifest = {
         "format": FORMAT,
         "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
@@ -41,7 +41,7 @@ def commit(build: Build, meter: EnergyMeter) -> dict[str, Any]:
         "config_hash": build.plan_hash,
         "inputs": build.plan["inputs"],
         "versions": _versions(),
-        "models": {"encoder": encoder} | trained,
+        "models": {"encoder": encoder} | others,
         "counts": _counts(done),
         "stages": [_stage(name, list(completions.values()), meter) for name, completions in done.items()],
         "quality": build.storage.get_json(QUALITY),
@@ -87,6 +87,8 @@ def _counts(done: dict[str, dict[str, Completion]]) -> dict[str, Any]:
         "years": facts.get("years", {}),
         "reasons": facts.get("reasons", {}),
         "clusters": total_facts(done["clusters"]).get("clusters", 0),
+        "labelled": sum(c.rows_out for c in done.get("labels", {}).values()),
+        "reliable": total_facts(done.get("labels", {})).get("reliable", 0),
     }
 
 

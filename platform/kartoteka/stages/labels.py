@@ -103,7 +103,7 @@ def probabilities_file(part: str) -> str:
 
 
 def placed(storage: Storage, part: str) -> tuple[pa.ChunkedArray, np.ndarray, np.ndarray]:
-    """Ids, clusters int32 [n] and probabilities float32 [n, 3] of the part's labelled documents that are still there."""
+    """Ids, clusters int32 [n] and probabilities float32 [n, 3] of the labelled documents that are left in the part."""
     clusters = storage.table(f"{CLUSTERS}/{part}.parquet", ["id", "cluster"])
     labelled = storage.table(probabilities_file(part))
     place = pc.index_in(clusters["id"], labelled["id"].combine_chunks())
