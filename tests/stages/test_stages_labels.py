@@ -14,8 +14,6 @@ from kartoteka.clustering.purity import purity, reliable
 from kartoteka.clustering.summary import clusters_table, summary_table
 from kartoteka.flow.ledger import Ledger
 from kartoteka.sentiment.classify import open_classifier
-from kartoteka.sentiment.settings import SentimentSettings, SmallSettings
-from kartoteka.sentiment.start import write_start
 from kartoteka.sentiment.texts import CLASSES
 from kartoteka.stages.describe import SUMMARY
 from kartoteka.stages.labels import NAME, SCHEMA, LabelSettings, plan
@@ -24,15 +22,6 @@ from kartoteka.storage import Storage
 K = 4
 SETTINGS = LabelSettings(languages=["ru"], purity=0.5, probability=0.34)
 WORDS = ("хорошо", "плохо", "таблица", "книга", "река", "поезд")
-
-
-@pytest.fixture(scope="module")
-def classifier(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """An untrained one: what it says does not matter."""
-    folder = tmp_path_factory.mktemp("classifier")
-    small = SmallSettings(vocabulary=400, width=16, layers=1, heads=2)
-    write_start(None, [" ".join(WORDS)] * 3 + list(WORDS), SentimentSettings(max_tokens=16, small=small), folder)
-    return str(folder)
 
 
 def write_parts(storage: Storage, count: int, rows: int) -> dict[str, int]:
@@ -72,15 +61,15 @@ def labels_of(storage: Storage, documents: dict[str, int]) -> list[dict]:
     return [row for part in documents for row in storage.table(f"labels/{part}.parquet").to_pylist()]
 
 
-def test_labels_are_those_of_the_functions_on_arrays(tmp_path: Path, classifier: str) -> None:
+def test_labels_are_those_of_the_functions_on_arrays(tmp_path: Path, tiny_classifier: Path) -> None:
     storage = Storage(tmp_path)
     documents = write_parts(storage, 60, rows=25)
-    run(storage, plan(documents, classifier, SETTINGS))
+    run(storage, plan(documents, str(tiny_classifier), SETTINGS))
     tables = [storage.table(f"documents/{part}.parquet").to_pylist() for part in documents]
     asked = [row for table in tables for row in table if row["lang"] == "ru"]
     clusters = np.random.default_rng(0).integers(0, K - 1, 60)[[int(row["id"][1:]) for row in asked]]
     texts = [f"{row['title']}. {row['abstract']}" for row in asked]
-    probabilities = open_classifier(classifier, "cpu").classify(texts)[0]
+    probabilities = open_classifier(str(tiny_classifier), "cpu").classify(texts)[0]
     pure = purity(clusters, probabilities, K)
     believed = reliable(clusters, probabilities, pure, least_purity=0.5, least_probability=0.34)
     found = labels_of(storage, documents)
@@ -96,11 +85,11 @@ def test_labels_are_those_of_the_functions_on_arrays(tmp_path: Path, classifier:
     assert (summary[-1]["purity"], summary[-1]["dominant"]) == (None, None)
 
 
-def test_neither_the_parts_nor_a_kill_change_the_labels(tmp_path: Path, classifier: str) -> None:
+def test_neither_the_parts_nor_a_kill_change_the_labels(tmp_path: Path, tiny_classifier: Path) -> None:
     whole, cut = Storage(tmp_path / "whole"), Storage(tmp_path / "cut")
     one, many = write_parts(whole, 40, rows=40), write_parts(cut, 40, rows=9)
-    run(whole, plan(one, classifier, SETTINGS))
-    waves, total = plan(many, classifier, SETTINGS), 0
+    run(whole, plan(one, str(tiny_classifier), SETTINGS))
+    waves, total = plan(many, str(tiny_classifier), SETTINGS), 0
     for most in (2, 1, 3, 100):  # killed in each of the waves, taken up again
         total += run(cut, waves, most)
     assert total == 2 * len(many) + 1
@@ -110,11 +99,11 @@ def test_neither_the_parts_nor_a_kill_change_the_labels(tmp_path: Path, classifi
     assert cut.table(SUMMARY) == whole.table(SUMMARY)
 
 
-def test_an_archive_of_which_nothing_is_asked_and_an_empty_one(tmp_path: Path, classifier: str) -> None:
+def test_an_archive_of_which_nothing_is_asked_and_an_empty_one(tmp_path: Path, tiny_classifier: Path) -> None:
     storage = Storage(tmp_path)
     documents = write_parts(storage, 10, rows=5)
-    run(storage, plan(documents, classifier, LabelSettings(languages=["fr"])))
+    run(storage, plan(documents, str(tiny_classifier), LabelSettings(languages=["fr"])))
     tables = [storage.table(f"labels/{part}.parquet") for part in documents]
     assert [(table.num_rows, table.schema) for table in tables] == [(0, SCHEMA)] * 2
     assert storage.table(SUMMARY)["purity"].null_count == K
-    assert plan({}, classifier, SETTINGS)({}) == {}
+    assert plan({}, str(tiny_classifier), SETTINGS)({}) == {}
