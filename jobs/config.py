@@ -15,6 +15,7 @@ from kartoteka.sentiment.pseudolabels import PseudolabelSettings
 from kartoteka.sentiment.settings import SentimentSettings
 from kartoteka.settings import Settings
 from kartoteka.stages.embed import EmbedSettings
+from kartoteka.stages.labels import LabelSettings
 from kartoteka.stages.trained import TrainedSettings
 from kartoteka.training.settings import TrainingSettings, WorkerSettings
 from kartoteka.vectors.settings import VectorSettings
@@ -41,6 +42,7 @@ class ReindexConfig(Settings):
     vectors: VectorSettings = VectorSettings()
     keyphrases: KeyphraseSettings = KeyphraseSettings()
     trained: TrainedSettings = TrainedSettings()
+    labels: LabelSettings = LabelSettings()
     clusters: ClusterSettings = ClusterSettings()
 
 

@@ -1,6 +1,7 @@
 """Re-index an archive into an edition: the main job.
 
-    kartoteka reindex CORPUS... --edition EDITION [--config FILE] [--encoder MODEL] [--ranker DIR] [--dry-run]
+    kartoteka reindex CORPUS... --edition EDITION [--config FILE] [--encoder MODEL] [--ranker DIR] [--classifier DIR]
+        [--dry-run]
 
 CORPUS: files, folders or patterns of JSON Lines (plain, .gz, .zst), CSV or Parquet, local or a URI. Kill it at any
 moment and give the same command again: only what is missing is done, and the edition comes out the same.
@@ -30,6 +31,9 @@ def reindex(
     encoder: Annotated[str, typer.Option(help="Encoder: a directory or a hub id.")] = "all-MiniLM-L6-v2",
     revision: Annotated[str | None, typer.Option(help="Revision of an encoder from the hub.")] = None,
     ranker: Annotated[str | None, typer.Option(help="Trained ranker: a directory made by `kartoteka train`.")] = None,
+    classifier: Annotated[
+        str | None, typer.Option(help="Sentiment classifier whose labels the documents get: a directory or a hub id.")
+    ] = None,
     encoder_gpus: Annotated[
         float | None, typer.Option(min=0, help="GPUs one encoding worker holds; none: 1 where the cluster has any.")
     ] = None,
@@ -50,6 +54,7 @@ def reindex(
             encoder=encoder,
             revision=revision,
             ranker=ranker,
+            classifier=classifier,
             encoder_gpus=encoder_gpus,
             address=address,
             cpus=cpus,
@@ -65,6 +70,7 @@ def run(
     encoder: str,
     revision: str | None,
     ranker: str | None,
+    classifier: str | None,
     encoder_gpus: float | None,
     address: str | None,
     cpus: int | None,
@@ -76,6 +82,7 @@ def run(
     from kartoteka.energy import EnergyMeter
     from kartoteka.flow.build import Build, filled, rows_out
     from kartoteka.ranking.directory import open_ranker
+    from kartoteka.sentiment.classify import open_classifier
     from kartoteka.storage import Storage
 
     console = Console(highlight=False)
@@ -85,7 +92,9 @@ def run(
     identity = {"name": model.name, "revision": model.revision, "sha256": model.sha256}
     trained = open_ranker(ranker) if ranker else None
     plan = {"config": config.model_dump(), "inputs": inputs, "encoder": identity}
-    build = Build(Storage(edition), plan | ({"ranker": trained.identity} if trained else {}), console)
+    plan |= {"ranker": trained.identity} if trained else {}
+    plan |= {"classifier": open_classifier(classifier, "cpu").identity} if classifier else {}
+    build = Build(Storage(edition), plan, console)
     if build.is_complete():
         stages.finish(build)
         console.print(f"{edition} is complete: nothing to do")
@@ -119,6 +128,8 @@ def run(
                 build.run(stages.Suggest(origins, stages.numbering(annotated)), documents)
                 left = stages.withdraw(build, documents, ["analyse", "trained", "suggest"])
                 stages.cluster_documents(build, left, config.clusters)
+                if classifier:
+                    stages.label_documents(build, left, classifier, config.labels)
             manifest = stages.commit(build, meter)
             stages.finish(build)
     print_result(build, manifest)

@@ -44,3 +44,16 @@ def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from kartoteka.encoding.tiny import write_tiny_encoder
 
     return write_tiny_encoder(tmp_path_factory.mktemp("tiny-encoder"))
+
+
+@pytest.fixture(scope="session")
+def tiny_classifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A sentiment classifier that has learned nothing, in a directory."""
+    from kartoteka.sentiment.settings import SentimentSettings, SmallSettings
+    from kartoteka.sentiment.start import write_start
+
+    words = ["хорошо", "плохо", "таблица", "reactor", "network"]
+    small = SmallSettings(vocabulary=400, width=16, layers=1, heads=2)
+    folder = tmp_path_factory.mktemp("tiny-classifier")
+    write_start(None, [" ".join(words), *words], SentimentSettings(max_tokens=16, small=small), folder)
+    return folder

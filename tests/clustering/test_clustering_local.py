@@ -25,9 +25,9 @@ def test_another_seed_gives_other_clusters() -> None:
     assert not np.array_equal(first, second)
 
 
-@pytest.mark.parametrize(("k", "more"), [(100, 1.03), (300, 1.06)])
+@pytest.mark.parametrize(("k", "more"), [(100, 1.03), (600, 1.08)])
 def test_inertia_is_below_that_of_faiss_and_near_that_of_scikit_learn(k: int, more: float) -> None:
-    vectors = mixture(8000, 400)
+    vectors = mixture(8000, 700)
     clusters, distances, centroids = cluster(vectors, ClusterSettings(k=k, dimension=16, group_documents=3000))
     inertia = (distances.astype(np.float64) ** 2).sum()
     peer = faiss.Kmeans(16, k, niter=20, seed=1, max_points_per_centroid=8000)

@@ -71,10 +71,10 @@ def test_k_means_plus_plus_takes_no_point_twice_and_none_without_weight() -> Non
     assert sorted(chosen.tolist()) == list(range(20))
 
 
-@pytest.mark.parametrize(("k", "more"), [(50, 1.05), (300, 1.2)])
+@pytest.mark.parametrize(("k", "more"), [(50, 1.05), (600, 1.2)])
 def test_seeds_lie_near_what_many_rounds_reach(k: int, more: float) -> None:
     """On one level, and on two, where coarse clusters cut through fine ones."""
-    points = mixture(8000, 400)
+    points = mixture(8000, 700)
     found = seeds(points, k, SETTINGS)
     oracle = KMeans(k, n_init=1, random_state=0).fit(points)
     assert inertia_of(points, nearest(points, found), found) <= more * oracle.inertia_

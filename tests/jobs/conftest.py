@@ -22,8 +22,6 @@ training_documents = 200
 rounds = 20
 
 [clusters]
-k = 9
-neighbours = 2
 rounds = 4
 group_documents = 90
 """

@@ -54,8 +54,8 @@ def test_an_edition_from_nothing(run: Run, corpus: Path, tmp_path: Path, undistu
     clusters = edition.table("clusters").to_table()
     assert clusters["id"].to_pylist() == ids
     sizes = edition.summary("clusters")["size"].to_pylist()
-    assert np.array_equal(np.bincount(clusters["cluster"].to_numpy(), minlength=9), sizes)
-    assert counts["clusters"] == len(sizes) == 9
+    assert np.array_equal(np.bincount(clusters["cluster"].to_numpy(), minlength=5), sizes)
+    assert counts["clusters"] == len(sizes) == 5
     assert edition.manifest["quality"]["system"] == "ranker"
     assert edition.manifest["quality"]["calibrated"]
     quarantine = {row["reason"]: row for row in edition.table("quarantine").to_table().to_pylist()}

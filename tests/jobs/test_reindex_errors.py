@@ -108,6 +108,15 @@ def test_a_plan_that_no_node_can_run_is_refused(run: Run, tmp_path: Path) -> Non
     assert "1 CPU + 2 GPU" in result.stderr
 
 
+def test_more_clusters_than_documents_are_refused_before_anything_is_embedded(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "in.jsonl").write_text(GOOD)
+    (tmp_path / "many.toml").write_text("[clusters]\nk = 2\n")
+    result = run(tmp_path / "in.jsonl", "--edition", tmp_path / "e", "--config", tmp_path / "many.toml")
+    assert result.returncode == 2
+    assert result.stderr.strip() == "clusters.k: 2 clusters of 1 documents"
+    assert not (tmp_path / "e" / "_build" / "done" / "embed").exists()
+
+
 def test_a_dry_run_says_what_would_be_done_and_does_nothing(run: Run, corpus: Path, tmp_path: Path) -> None:
     result = run(corpus, "--edition", tmp_path / "e", "--dry-run")
     assert result.returncode == 0

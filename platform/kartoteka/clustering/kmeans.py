@@ -18,7 +18,7 @@ from kartoteka.clustering.assign import nearest, nearest_among, neighbours
 from kartoteka.clustering.pca import unit
 from kartoteka.clustering.settings import ClusterSettings
 
-#: With so many lists' worth of centroids, comparing with all of them costs no more.
+#: Lists save nothing unless there are more than so many times as many centroids as one holds.
 _WORTH = 4
 #: How far the two halves of a split cluster are set apart, in root mean squared distances of its points.
 _APART = 0.5

@@ -76,9 +76,9 @@ def summary_table(
 
 
 def with_purity(summary: pa.Table, purity: Purity, classes: Sequence[str]) -> pa.Table:
-    """The `SUMMARY_SCHEMA` table with what a classifier says of each cluster: hard purity, and the dominant of `classes`.
+    """The `SUMMARY_SCHEMA` table with what a classifier says of each cluster: hard purity and the dominant class.
 
-    Both stay null for a cluster of which no document has a label.
+    `classes` are the names of the classes. Both stay null for a cluster of which no document has a label.
     """
     none = purity.size == 0
     shares = pa.array(purity.hard.astype(np.float32), mask=none)

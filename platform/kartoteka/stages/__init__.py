@@ -6,6 +6,7 @@ from kartoteka.stages.commit import commit, finish
 from kartoteka.stages.embed import Embed, Encoding
 from kartoteka.stages.fit import fit_ranker
 from kartoteka.stages.identify import identify
+from kartoteka.stages.labels import label_documents
 from kartoteka.stages.lexical import index_lexically
 from kartoteka.stages.read import Read, read_archive
 from kartoteka.stages.suggest import Sources, Suggest, numbering
@@ -17,5 +18,5 @@ from kartoteka.stages.withdraw import withdraw
 __all__ = [
     "Analyse", "Embed", "EncodeTrained", "Encoding", "Read", "Sources", "Suggest", "build_vocabulary",
     "cluster_documents", "commit", "encode_trained", "finish", "fit_ranker", "identify", "index_lexically",
-    "index_vectors", "numbering", "read_archive", "withdraw",
+    "index_vectors", "label_documents", "numbering", "read_archive", "withdraw",
 ]  # fmt: skip

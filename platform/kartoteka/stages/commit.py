@@ -33,7 +33,7 @@ def commit(build: Build, meter: EnergyMeter) -> dict[str, Any]:
     encoder = build.plan["encoder"] | {"precision": " and ".join(sorted(precisions))}
     if len(precisions) > 1:
         build.console.print(f"embed: nodes computed in different precisions: {precisions}; set [encoding] precision")
-    trained = {"ranker": build.plan["ranker"]} if "ranker" in build.plan else {}
+    trained = {role: build.plan[role] for role in ("ranker", "classifier") if role in build.plan}
     manifest = {
         "format": FORMAT,
         "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
