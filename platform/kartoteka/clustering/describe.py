@@ -51,9 +51,10 @@ def _tells(word: str) -> bool:
 
 
 def weigh_phrases(keyphrases: pa.ChunkedArray, clusters: np.ndarray) -> pa.Table:
-    """The keyphrases of each cluster, weighed by the sum of their scores: where these are probabilities, by how many
-    of its documents a cataloguer would have given them to.
-    """  # fmt: skip
+    """The keyphrases of each cluster, weighed by the sum of their scores.
+
+    Where these are probabilities, that is how many of its documents a cataloguer would have given them to.
+    """
     column = keyphrases.combine_chunks()
     lengths = pc.list_value_length(column).to_numpy(zero_copy_only=False)
     flat = column.flatten()

@@ -89,9 +89,11 @@ def with_purity(summary: pa.Table, purity: Purity, classes: Sequence[str]) -> pa
 
 
 def on_map(centroids: np.ndarray) -> np.ndarray:
-    """Where `centroids` [k, d] are on a map, float32 [k, 2]: t-SNE (van der Maaten & Hinton 2008) from their first two
-    axes, those of the largest variance; these themselves where there are too few clusters to have neighbours.
-    """  # fmt: skip
+    """Where `centroids` [k, d] are on a map, float32 [k, 2].
+
+    t-SNE (van der Maaten & Hinton 2008) from their first two axes, those of the largest variance; these themselves
+    where there are too few clusters to have neighbours.
+    """
     k = len(centroids)
     flat = np.zeros((k, 2), np.float32)
     flat[:, : centroids.shape[1]] = centroids[:, :2]
