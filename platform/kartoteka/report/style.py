@@ -54,6 +54,7 @@ tbody th{font-weight:500;overflow-wrap:break-word}
 .pairs tbody th{width:38%}
 .bars tbody th{min-width:6.5rem;max-width:16rem}
 .bars td:last-child{width:45%;min-width:5rem;vertical-align:middle}
+.bars td:nth-child(n+6):last-child{width:18%}
 .bar i{display:block;height:.72rem;background:var(--accent);border-radius:0 2px 2px 0;min-width:1px}
 .range{position:relative;height:1rem;min-width:7rem;background:var(--track);border-radius:2px}
 .ranges tbody th{min-width:6.9rem}
