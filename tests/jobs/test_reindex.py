@@ -98,7 +98,6 @@ def test_a_run_killed_twice_gives_the_same_edition(
     assert tables_of(place) == undisturbed
 
 
-@pytest.mark.slow
 def test_the_number_of_workers_changes_nothing(
     run: Run, corpus: Path, tmp_path: Path, undisturbed: dict[str, object]
 ) -> None:
