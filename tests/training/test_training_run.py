@@ -60,6 +60,17 @@ def test_a_run_leaves_a_model_a_card_and_a_report(undisturbed: Path) -> None:
     assert len(checkpoints.folders(Storage(undisturbed))) == SETTINGS.keep
 
 
+def test_of_equal_validations_the_last_gives_the_weights_and_patience_still_ends(
+    ray_session: str, tmp_path: Path
+) -> None:
+    """With a rate too small to change any weight, every validation is the same."""
+    still = SETTINGS.model_copy(
+        update={"learning_rate": 1e-30, "weight_decay": 0.0, "validate_every": 2, "patience": 2}
+    )
+    about = go(tmp_path / "run", Toy(), settings=still)
+    assert about["best"]["step"] == about["steps"] == 4
+
+
 def test_a_worker_killed_on_the_way_changes_nothing(undisturbed: Path, tmp_path: Path) -> None:
     go(tmp_path / "run", Toy(dropout=0.1, kill=f"10:{tmp_path / 'dead'}"), restarts=1)
     assert (tmp_path / "dead").exists()

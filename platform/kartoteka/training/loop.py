@@ -135,13 +135,16 @@ class Loop:
         if self.rank == 0:
             self.metrics.add(state.step, {f"validation_{name}": v for name, v in figures.items()}, self._seconds())
         better = state.best is None or value > state.best
-        self.validated = {"step": state.step, "figures": figures, "best": better}
-        if not better:
-            return replace(state, since=state.since + 1)
+        # Of equal weights those that have learned longer: a metric that is still 0 must not keep the untrained ones.
+        kept = better or value == state.best
+        self.validated = {"step": state.step, "figures": figures, "best": kept}
+        since = 0 if better else state.since + 1
+        if not kept:
+            return replace(state, since=since)
         weights = self.engine.weights()
         if self.rank == 0:
             checkpoints.put_best(self.run, weights, state.step, figures)
-        return replace(state, best=value, best_step=state.step, since=0)
+        return replace(state, best=value, best_step=state.step, since=since)
 
     def _checkpoint(self, state: State) -> None:
         cpu = self._reduce(torch.tensor([time.process_time()], dtype=torch.float64)).item()
