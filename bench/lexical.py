@@ -1,6 +1,6 @@
 """BM25: bm25s (numpy, numba) beside the sharded index, whole abstracts as queries, equal results, ratios in one run.
 
-PYTHONPATH=platform python bench/lexical.py [DOCUMENTS.jsonl[.gz|.zst]] [--documents N] [--queries N] [--shards N]
+PYTHONPATH=platform python -m bench.lexical [DOCUMENTS.jsonl[.gz|.zst]] [--documents N] [--queries N] [--shards N]
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import itertools
 import json
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ import bm25s
 import numpy as np
 import zstandard
 
+from bench.processes import cpu
 from kartoteka.lexical.index import ShardedIndex
 from kartoteka.lexical.settings import LexicalSettings
 from kartoteka.lexical.shard import build_shard
@@ -44,16 +45,6 @@ def stems_of(paths: list[Path], most: int) -> list[list[str]]:
         content_stems(f"{record['title']} {record['abstract']}", record.get("lang") or "en")
         for record in itertools.islice(records, most)
     ]
-
-
-def cpu(function: Callable[[], Any]) -> tuple[float, Any]:
-    """CPU-seconds of a call, the better of two: the first may compile."""
-    taken = []
-    for _ in range(2):
-        start = time.process_time()
-        result = function()
-        taken.append(time.process_time() - start)
-    return min(taken), result
 
 
 def main() -> None:

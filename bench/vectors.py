@@ -1,6 +1,6 @@
 """Vector search beside FAISS Flat: recall@10 and queries per CPU-second, with filters, ratios in one run.
 
-    PYTHONPATH=platform python bench/vectors.py [VECTORS.npy] [--rows N] [--dimension D] [--queries N] [--shards N]
+    PYTHONPATH=platform python -m bench.vectors [VECTORS.npy] [--rows N] [--dimension D] [--queries N] [--shards N]
 
 Without a file: unit vectors about random centres, projected, which have neighbours as text has.
 """
@@ -11,13 +11,12 @@ import argparse
 import itertools
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import faiss
 import numpy as np
 
+from bench.processes import cpu
 from kartoteka.vectors.choose import sample_size, train
 from kartoteka.vectors.index import ShardedVectors
 from kartoteka.vectors.settings import VectorSettings
@@ -34,16 +33,6 @@ def projected(rows: int, dimension: int) -> np.ndarray:
     vectors = inner @ rng.standard_normal((48, dimension), dtype=np.float32)
     vectors += rng.standard_normal(vectors.shape, dtype=np.float32)
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-
-
-def cpu(function: Callable[[], Any]) -> tuple[float, Any]:
-    """CPU-seconds of a call, the better of two: the first may compile."""
-    taken = []
-    for _ in range(2):
-        start = time.process_time()
-        result = function()
-        taken.append(time.process_time() - start)
-    return min(taken), result
 
 
 def recall(found: np.ndarray, best: np.ndarray) -> float:
