@@ -7,8 +7,10 @@ distances to the centroids that a round assigned to.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import reduce
 from typing import Self
 
 import numba
@@ -31,6 +33,9 @@ class Sums:
     counts: np.ndarray
     totals: np.ndarray
     inertia: np.ndarray
+
+    def __add__(self, other: Sums) -> Sums:
+        return Sums(self.counts + other.counts, self.totals + other.totals, self.inertia + other.inertia)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +86,7 @@ def sums_of(points: np.ndarray, clusters: np.ndarray, centroids: np.ndarray) -> 
 
 def add(groups: Iterable[Sums]) -> Sums:
     """The sums of all `groups`, of which there is one at least, added in their order."""
-    groups = iter(groups)
-    whole = next(groups)
-    for group in groups:
-        whole = Sums(whole.counts + group.counts, whole.totals + group.totals, whole.inertia + group.inertia)
-    return whole
+    return reduce(operator.add, groups)
 
 
 def moved(centroids: np.ndarray, sums: Sums, spherical: bool) -> np.ndarray:

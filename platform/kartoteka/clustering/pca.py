@@ -6,8 +6,10 @@ they are the covariance of all, whatever computed them.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 
@@ -22,6 +24,9 @@ class Moments:
     count: int
     total: np.ndarray
     products: np.ndarray
+
+    def __add__(self, other: Moments) -> Moments:
+        return Moments(self.count + other.count, self.total + other.total, self.products + other.products)
 
 
 def unit(vectors: np.ndarray, ids: Sequence[str] | None = None) -> np.ndarray:
@@ -51,11 +56,7 @@ def moments(vectors: np.ndarray) -> Moments:
 
 def add(parts: Iterable[Moments]) -> Moments:
     """The sums of all `parts`, of which there is one at least, added in their order."""
-    parts = iter(parts)
-    whole = next(parts)
-    for part in parts:
-        whole = Moments(whole.count + part.count, whole.total + part.total, whole.products + part.products)
-    return whole
+    return reduce(operator.add, parts)
 
 
 @dataclass(frozen=True, slots=True)

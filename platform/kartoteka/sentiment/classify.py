@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kartoteka.encoding.models import resolve_model
+from kartoteka.encoding.models import ModelFiles, resolve_model
 from kartoteka.encoding.tokens import TextTokeniser
 from kartoteka.sentiment.texts import CLASSES
 
@@ -69,7 +69,7 @@ def open_classifier(path: str, device: str = "auto", threads: int = 1) -> Classi
     model = SentimentModel(files.directory).eval().requires_grad_(False).to(chosen)
     tokenizer, limit = load_tokenizer(files)
     reads = min(filter(None, [positions(model.model.config), limit]))
-    return Classifier(model, TextTokeniser(tokenizer, reads), chosen, identity_of(path))
+    return Classifier(model, TextTokeniser(tokenizer, reads), chosen, _identity(path, files))
 
 
 def identity_of(path: str) -> dict[str, Any]:
@@ -78,6 +78,10 @@ def identity_of(path: str) -> dict[str, Any]:
     Raises `ValueError`: there is none. Loads nothing.
     """
     try:
-        return {"name": Path(path).name, "sha256": resolve_model(path).sha256}
+        return _identity(path, resolve_model(path))
     except ValueError as error:
         raise ValueError(str(error).replace("encoder:", "classifier:", 1)) from None
+
+
+def _identity(path: str, files: ModelFiles) -> dict[str, Any]:
+    return {"name": Path(path).name, "sha256": files.sha256}
