@@ -70,9 +70,11 @@ def nearest_by_codes(
     for q in range(len(queries)):
         query, factor, slack = _coded(queries[q], codes.error, norm)
         least = scores[q, -1] - slack if filled[q] == k else np.finfo(np.float32).min
-        count = _scan(codes.codes, codes.scale, rows, query, factor, least, slack, k, bounds, found)
-        near = rows[found[:count]] if count >= 0 else rows  # more are the same to the codes than the buffer holds
-        near = near[near + base != exclude[q]]
+        left_out = exclude[q] - base
+        count = _scan(codes.codes, codes.scale, rows, left_out, query, factor, least, slack, k, bounds, found)
+        near = rows[found[: max(count, 0)]]
+        if count < 0:  # more are the same to the codes than the buffer holds
+            near = rows[rows != left_out]
         asked = slice(q, q + 1)
         compare(queries[asked], vectors, [near], base, best[asked], scores[asked], filled[asked])
 
@@ -93,6 +95,7 @@ def _scan(
     codes: np.ndarray,
     scale: np.ndarray,
     rows: np.ndarray,
+    left_out: int,
     query: np.ndarray,
     factor: float,
     least: float,
@@ -101,7 +104,7 @@ def _scan(
     bounds: np.ndarray,
     found: np.ndarray,
 ) -> int:
-    """Which places in `rows` may be among the k best, into `found`; -1 where they are more than it holds."""
+    """Which places in `rows`, but that of `left_out`, may be among the k best; -1 if `found` cannot hold them."""
     values = np.empty(_BLOCK, np.float32)
     largest = np.empty(_RUNS, np.float32)
     work = np.empty(max(len(bounds), _RUNS), np.float32)
@@ -116,7 +119,7 @@ def _scan(
             total = np.int32(0)
             for j in range(len(query)):
                 total = np.int32(total + np.int32(code[j]) * np.int32(query[j]))  # 32 bits: numba widens else
-            values[i] = np.float32(total) * scale[row] * factor
+            values[i] = np.float32(total) * scale[row] * factor if row != left_out else -np.inf
         largest[:] = -np.inf
         for first in range(0, width, _RUNS):
             for s in range(min(_RUNS, width - first)):

@@ -67,7 +67,7 @@ def nearest(
             product = np.matmul(asked, wide[:width].T, out=products[: len(asked) * width].reshape(len(asked), width))
             _collect(product, low, rows, left_out, slack, k, bounds, found, count, keep, limit)
         _prune(slack, k, bounds, found, count)
-        near = [rows[found[q, : count[q]]] for q in range(len(asked))]
+        near = [rows[found[q, : max(count[q], 0)]] for q in range(len(asked))]
         for q in np.flatnonzero(count < 0):  # more vectors are the same to float32 than the buffer holds
             near[q] = rows[rows != left_out[q]]
         compare(asked, vectors, near, base, best[part], scores[part], filled[part])
