@@ -198,7 +198,10 @@ class Catalogue:
         if filters.year_from is not None or filters.year_to is not None:
             tests.append(self.year != NO_YEAR)
         if filters.langs:
-            tests.append(np.isin(self.lang, self._language_numbers(filters.langs)))
+            numbers = self._language_numbers(filters.langs)
+            tests.append(
+                np.logical_or.reduce([self.lang == n for n in numbers] or [np.zeros(self.documents, np.bool_)])
+            )
         if filters.added_since is not None:
             tests.append(self.added >= np.datetime64(filters.added_since, "D").astype(np.int64))
         if filters.not_in is not None:
