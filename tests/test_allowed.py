@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,7 +19,7 @@ def test_a_mask_and_its_numbers_are_one_filter(kept: list[bool], cuts: list[int]
         assert filtered is not None
         assert filtered.count == sum(kept)
         assert filtered.share == (sum(kept) / len(kept) if kept else 0)
-        for low, high in zip(ends[:-1], ends[1:], strict=True):
+        for low, high in itertools.pairwise(ends):
             assert filtered.mask_of(low, high).tolist() == kept[low:high]
             assert filtered.rows(low, high).tolist() == [row for row, keep in enumerate(kept[low:high]) if keep]
 

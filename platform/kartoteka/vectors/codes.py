@@ -43,10 +43,10 @@ def quantise(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def encode(vectors: np.ndarray) -> Codes:
     """The codes of float vectors [n, d], and how far they are off."""
-    codes, scale = quantise(vectors)
-    error = 0.0
+    codes, scale, error = np.empty(vectors.shape, np.int8), np.empty(len(vectors), np.float32), 0.0
     for low in range(0, len(vectors), _BLOCK):
         block = slice(low, low + _BLOCK)
+        codes[block], scale[block] = quantise(vectors[block])
         apart = vectors[block].astype(np.float64) - codes[block] * scale[block, None].astype(np.float64)
         error = max(error, float(np.linalg.norm(apart, axis=1).max()))
     return Codes(codes, scale, error * 1.0001)
