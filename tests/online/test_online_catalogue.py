@@ -13,6 +13,7 @@ from online.online_worlds import document, make_catalogue
 
 from kartoteka import edition as editions
 from kartoteka.catalogue import NO_YEAR, Catalogue
+from kartoteka.keyphrases.hashing import hash_words
 from kartoteka.lexical.index import ShardedIndex
 from kartoteka.online.filters import Filters
 from kartoteka.stages.analyse import stems_of
@@ -102,6 +103,13 @@ def test_of_several_of_the_same_text_the_named_one_is_meant(tmp_path: Path) -> N
     catalogue = make_catalogue(tmp_path / "c", [same[:2], same[2:]], frozenset({"a"}))
     assert [catalogue.number_of_text("Same", "text", name) for name in (None, "a", "b", "c", "x")] == [1, 1, 1, 2, 1]
     assert catalogue.number_of_text("Same\0text", "") == -1  # the two are told apart: no normalised text holds a NUL
+
+
+def test_ids_of_one_hash_are_told_apart(tmp_path: Path) -> None:
+    catalogue = make_catalogue(tmp_path / "c", [ROWS[:10]])
+    wanted = hash_words(["d6", "d2", "none"])
+    catalogue.id_hashes, catalogue.id_numbers = np.sort(np.tile(wanted, 10)), np.tile(np.arange(10), 3)
+    assert catalogue.numbers_of(["d6", "d2", "none"]).tolist() == [6, 2, -1]
 
 
 def passes(row: dict, filters: Filters, held_by_other: set[str]) -> bool:
