@@ -74,6 +74,13 @@ class _Deployment(DeploymentSchema):
     gang_scheduling_config: None = None
     deployment_actors: None = None
 
+    @model_validator(mode="before")
+    @classmethod
+    def _is_mapping(cls, values: Any) -> dict[str, Any]:
+        if not isinstance(values, dict):  # Ray's own validators, which run after this one, take that for granted.
+            raise ValueError("must be a mapping")
+        return values
+
 
 class _Application(ServeApplicationSchema):
     model_config = _STRICT

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,22 @@ def test_what_is_wrong_is_named_in_one_line(path: tuple[str | int, ...], value: 
     with pytest.raises(ValueError, match=r"^[^\n]+$") as error:
         checked(changed(*path, value=value))
     assert said in str(error.value)
+
+
+def places(values: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
+    inside = values.items() if isinstance(values, dict) else enumerate(values) if isinstance(values, list) else ()
+    for key, value in inside:
+        yield (*path, key)
+        yield from places(value, (*path, key))
+
+
+@pytest.mark.parametrize("value", [None, -1, "x", [], [None], {1: 2}, {"a": 1}, True], ids=str)
+def test_whatever_stands_anywhere_the_answer_is_one_line(value: Any) -> None:
+    for path in places(BASE):
+        try:
+            checked(changed(*path, value=value))
+        except ValueError as error:
+            assert "\n" not in str(error), path
 
 
 @pytest.mark.parametrize(
