@@ -44,17 +44,15 @@ def read_config(path: str, args: dict[str, Any], host: str, port: int) -> dict[s
     """The validated YAML with what the flags say. Raises `ValueError` naming what is wrong in it or in `args`."""
     from kartoteka import pointer
     from kartoteka.online.opened import open_edition_checked
-    from serve import yaml
-    from serve.access import check_exposure
+    from serve import config
 
-    config = yaml.read_config(path)
-    app = config["applications"][0]
+    values = config.read_config(path)
+    app = values["applications"][0]
     app["args"] = app.get("args", {}) | args
-    config["http_options"] = config.get("http_options", {}) | {"host": host, "port": port}
-    yaml.check(config)
-    check_exposure(host, app["args"].get("keys"))
+    values["http_options"] = values.get("http_options", {}) | {"host": host, "port": port}
+    config.checked(values)
     open_edition_checked(pointer.resolve(app["args"]["edition"]), whole=False)
-    return config
+    return values
 
 
 def run(config: dict[str, Any], address: str | None) -> None:

@@ -19,6 +19,8 @@ from serve.settings import AppSettings
 def build(args: dict[str, Any]) -> Application:
     """Bind the deployments for the `args` of the YAML. Raises `ValueError`: a wrong setting, or no edition."""
     settings = AppSettings.parse(args)
+    if settings.edition is None:
+        raise ValueError("`edition`: which one is to be served")
     first = EditionRef.of(resolve(settings.edition)).as_dict()
     values = settings.model_dump()
     encoder = Encoder.options(user_config=first).bind(values)
