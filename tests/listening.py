@@ -1,20 +1,19 @@
-"""A real HTTP server for the tests of the service's edges."""
+"""A real HTTP server on this machine, for an application of a test."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
-import pytest
 import uvicorn
 from starlette.types import ASGIApp
 
 
 @contextmanager
-def serving(app: ASGIApp) -> Iterator[str]:
-    """`app` on a free port of this machine, in a thread; gives its address."""
+def listening(app: ASGIApp) -> Iterator[str]:
+    """`app` on a free port, in a thread; gives its address."""
     server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="critical", lifespan="off"))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
@@ -24,8 +23,3 @@ def serving(app: ASGIApp) -> Iterator[str]:
     yield f"http://127.0.0.1:{socket.getsockname()[1]}"
     server.should_exit = True
     thread.join()
-
-
-@pytest.fixture(scope="session")
-def listen() -> Callable[[ASGIApp], object]:
-    return serving
