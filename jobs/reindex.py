@@ -105,7 +105,8 @@ def run(
         embed = stages.Embed(encoding, config.embed, gpus)
         beside = [stages.EncodeTrained(trained, config.encoding, gpus)] if trained else []
         label = [stages.Label(classifier, config.labels, gpus)] if classifier else []
-        shown = [stages.Read(config.read), embed, stages.Analyse(), *beside, stages.Suggest(origins, {}), *label]
+        words = stages.Words()
+        shown = [stages.Read(config.read), embed, words, stages.Analyse(), *beside, stages.Suggest(origins, {}), *label]
         print_plan(build, splits, shown)
         if dry_run:
             return
@@ -117,6 +118,7 @@ def run(
                 documents = filled(rows_out(build.run(embed, read)))
                 annotated = rows_out(build.run(stages.Analyse(), documents))
                 stages.index_lexically(build, annotated, config.lexical, config.flow.shard_documents)
+                stages.index_words(build, documents, words, config.lexical, config.flow.shard_documents)
                 stages.index_vectors(build, documents, config.vectors, config.flow.shard_documents)
                 stages.build_vocabulary(build, annotated, encoding, gpus)
                 for stage in beside:
@@ -127,7 +129,8 @@ def run(
                 build.run(stages.Suggest(origins, stages.numbering(annotated)), documents)
                 for stage in label:
                     build.run(stage, documents)
-                left = stages.withdraw(build, documents, ["analyse", "trained", "suggest", "label"])
+                left = stages.withdraw(build, documents, ["analyse", "words", "trained", "suggest", "label"])
+                stages.write_catalogue(build, documents, annotated)
                 stages.cluster_documents(build, left, config.clusters)
                 if label:
                     stages.write_labels(build, left, config.labels)

@@ -52,6 +52,21 @@ def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def small_edition(ray_session: str, tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The edition of 200 documents in five parts of two files that `reindex` makes with the tiny encoder."""
+    from reindexing import CONFIG, start_reindex, write_corpus
+
+    folder: Path = tmp_path_factory.mktemp("small")
+    (folder / "config.toml").write_text(CONFIG)
+    options = {"--edition": folder / "edition", "--encoder": tiny_encoder, "--config": folder / "config.toml"}
+    arguments = [str(write_corpus(folder / "corpus")), *(str(x) for pair in options.items() for x in pair)]
+    process = start_reindex(ray_session, arguments, {})
+    _, errors = process.communicate(timeout=240)
+    assert process.returncode == 0, errors
+    return folder / "edition"
+
+
+@pytest.fixture(scope="session")
 def small_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[SentimentTask, Storage]:
     """A base step of the classifier over 150 labelled texts, 30 without a label, and a run that it has prepared."""
     from sentiment.sentiment_worlds import SMALL, opinion, write

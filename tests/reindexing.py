@@ -1,10 +1,29 @@
-"""A made archive, and an edition as plain values to compare."""
+"""A made archive, the command that re-indexes it, and an edition as plain values to compare."""
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pyarrow.parquet as pq
+
+ROOT = Path(__file__).parents[1]
+#: Small parts, a quick ranker, clusters in several groups.
+CONFIG = """
+[flow]
+part_rows = 40
+
+[keyphrases]
+training_documents = 200
+rounds = 20
+
+[clusters]
+rounds = 4
+group_documents = 90
+"""
 
 TOPICS = [
     ("neural networks", "training deep models", "gradient descent"),
@@ -33,6 +52,27 @@ def records(count: int) -> list[dict[str, object]]:
             }
         )
     return rows
+
+
+def write_corpus(folder: Path) -> Path:
+    """200 documents in two files, one of them with a repeated id and a line that is no JSON."""
+    folder.mkdir()
+    rows = [json.dumps(row, ensure_ascii=False) for row in records(200)]
+    (folder / "a.jsonl").write_text("\n".join(rows[:120]) + "\n", encoding="utf-8")
+    (folder / "b.jsonl").write_text("\n".join([*rows[120:], rows[3], '{"id": 1']) + "\n", encoding="utf-8")
+    return folder
+
+
+def start_reindex(address: str, arguments: list[str], environment: dict[str, str]) -> subprocess.Popen[str]:
+    """Start `kartoteka reindex ARGUMENTS` as a process of its own, on the cluster at `address`, without its GPU."""
+    command = [sys.executable, "-m", "jobs", "reindex", *arguments]
+    if "--encoder-gpus" not in command:
+        command += ["--encoder-gpus", "0"]  # that of the session is a name only
+    path = os.pathsep.join([str(ROOT / "platform"), str(ROOT), os.environ.get("PYTHONPATH", "")])
+    return subprocess.Popen(
+        command, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        env=os.environ | {"RAY_ADDRESS": address, "PYTHONPATH": path, "COLUMNS": "200"} | environment,
+    )  # fmt: skip
 
 
 def tables_of(edition: Path) -> dict[str, object]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,9 @@ from rich.text import Text
 from kartoteka.display import clean, clip
 from kartoteka.edition import Edition
 
-_COLUMNS = ["id", "title", "abstract", "lang", "year", "keyphrases", "source"]
+#: What a card is made from: columns of `documents`, and of `labels`.
+CARD_COLUMNS = ["id", "title", "abstract", "lang", "year", "keyphrases", "source"]
+LABEL_COLUMNS = ["label", "probability", "reliable"]
 _BAR = 10
 _SHOWN_NEIGHBOURS = 3
 _SHOWN_ABSTRACT = 4000
@@ -86,45 +88,70 @@ def cards(edition: Edition, ids: Collection[str]) -> dict[str, Card]:
     Reads the id columns of the edition once, whatever the number of ids. Raises `ValueError`: there is no table
     `documents`.
     """
-    documents = _rows(edition.table("documents"), ids, _COLUMNS)
+    documents = _rows(edition.table("documents"), ids, CARD_COLUMNS)
     explained = {}
     if edition.files("keyphrases"):
         explained = _rows(edition.table("keyphrases"), ids, ["id", "keyphrases"])
-    carriers = {n for row in explained.values() for phrase in row["keyphrases"] for n in phrase["neighbours"]}
+    carriers = carriers_of(row["keyphrases"] for row in explained.values())
     titles = {i: row["title"] for i, row in _rows(edition.table("documents"), carriers, ["id", "title"]).items()}
     clusters, labels = _clusters(edition, ids), _labels(edition, ids)
     return {
-        i: Card(
-            id=i,
-            title=row["title"],
-            abstract=row["abstract"],
-            lang=row["lang"],
-            year=row["year"],
-            own=tuple(row["keyphrases"]),
-            source=row["source"],
-            keyphrases=_keyphrases(explained[i]["keyphrases"], titles) if i in explained else None,
-            cluster=clusters.get(i),
-            label=labels.get(i),
-        )
+        i: assemble(row, explained[i]["keyphrases"] if i in explained else None, titles, clusters.get(i), labels.get(i))
         for i in ids
         if (row := documents.get(i)) is not None
     }
+
+
+def assemble(
+    document: Mapping[str, Any],
+    keyphrases: Sequence[Mapping[str, Any]] | None,
+    titles: Mapping[str, str],
+    cluster: Cluster | None,
+    label: Label | None,
+) -> Card:
+    """A card from a row of `documents`, its list in `keyphrases`, and the titles of the documents named there."""
+    return Card(
+        id=document["id"],
+        title=document["title"],
+        abstract=document["abstract"],
+        lang=document["lang"],
+        year=document["year"],
+        own=tuple(document["keyphrases"]),
+        source=document["source"],
+        keyphrases=None if keyphrases is None else _keyphrases(keyphrases, titles),
+        cluster=cluster,
+        label=label,
+    )
+
+
+def carriers_of(lists: Iterable[Sequence[Mapping[str, Any]]]) -> set[str]:
+    """The ids of all documents that lists of keyphrases name as neighbours."""
+    return {neighbour for phrases in lists for phrase in phrases for neighbour in phrase["neighbours"]}
+
+
+def cluster_of(summary: pa.Table, number: int) -> Cluster:
+    """A cluster by its number, which is its row in the summary of the table `clusters`."""
+    return Cluster(number, summary["size"][number].as_py(), tuple(summary["terms"][number].as_py()))
+
+
+def label_of(row: Mapping[str, Any]) -> Label:
+    """What a row of the table `labels` says."""
+    return Label(row["label"], row["probability"], row["reliable"])
 
 
 def _clusters(edition: Edition, ids: Collection[str]) -> dict[str, Cluster]:
     summary = edition.summary("clusters")
     if summary is None:
         return {}
-    size, terms = summary["size"], summary["terms"]  # the row of a cluster is its number
-    numbers = {i: row["cluster"] for i, row in _rows(edition.table("clusters"), ids, ["id", "cluster"]).items()}
-    return {i: Cluster(n, size[n].as_py(), tuple(terms[n].as_py())) for i, n in numbers.items()}
+    rows = _rows(edition.table("clusters"), ids, ["id", "cluster"])
+    return {i: cluster_of(summary, row["cluster"]) for i, row in rows.items()}
 
 
 def _labels(edition: Edition, ids: Collection[str]) -> dict[str, Label]:
     if not edition.files("labels"):
         return {}
-    rows = _rows(edition.table("labels"), ids, ["id", "label", "probability", "reliable"])
-    return {i: Label(row["label"], row["probability"], row["reliable"]) for i, row in rows.items()}
+    rows = _rows(edition.table("labels"), ids, ["id", *LABEL_COLUMNS])
+    return {i: label_of(row) for i, row in rows.items()}
 
 
 def _rows(table: ds.Dataset, ids: Collection[str], columns: list[str]) -> dict[str, dict[str, Any]]:
@@ -134,7 +161,7 @@ def _rows(table: ds.Dataset, ids: Collection[str], columns: list[str]) -> dict[s
     return {row["id"]: row for row in table.to_table(columns=columns, filter=wanted).to_pylist()}
 
 
-def _keyphrases(values: list[dict[str, Any]], titles: dict[str, str]) -> tuple[Keyphrase, ...]:
+def _keyphrases(values: Sequence[Mapping[str, Any]], titles: Mapping[str, str]) -> tuple[Keyphrase, ...]:
     return tuple(
         Keyphrase(
             phrase=v["phrase"],

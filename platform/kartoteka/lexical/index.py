@@ -8,14 +8,17 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 
+from kartoteka.allowed import Allowed
 from kartoteka.folders import open_shards
-from kartoteka.lexical.kernels import BLOCK, STRETCH, candidates, score_all, score_candidates
+from kartoteka.lexical.kernels import BLOCK, STRETCH, candidates, count_matches, score_all, score_candidates
 from kartoteka.lexical.settings import LexicalSettings
 from kartoteka.lexical.shard import KIND, Shard
 from kartoteka.lexical.terms import Tokens, encode_tokens
 
 BATCH = 128  # queries that pass over a block of documents together
 STEPS = 65535  # what a 16-bit accumulator holds
+ALONE = 1 / 32  # a filter that keeps at most this share: its documents are scored one by one, sooner than all bounded
+_EVERY = np.zeros(0, np.bool_)
 
 
 class ShardedIndex:
@@ -55,10 +58,12 @@ class ShardedIndex:
         queries: Sequence[Sequence[str]] | pa.Array | pa.ChunkedArray,
         k: int,
         exclude: np.ndarray | None = None,
+        allowed: np.ndarray | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """The k documents of the highest score for each query (a list of stems; a repeated stem counts each time).
 
-        `exclude`: int64 [queries], a document never returned for that query, -1 for none. Returns numbers int64
+        `exclude`: int64 [queries], a document never returned for that query, -1 for none. `allowed`: only these are
+        returned; a bool mask [documents] or ascending numbers. Returns numbers int64
         [queries, k] and scores float32 [queries, k] by score, equal scores by number; -1 and 0 where no further
         document shares a term with the query. Raises `ValueError` naming a wrong argument.
         """
@@ -68,6 +73,7 @@ class ShardedIndex:
         exclude = np.full(len(tokens), -1, np.int64) if exclude is None else np.asarray(exclude, np.int64)
         if exclude.shape != (len(tokens),):
             raise ValueError(f"exclude: shape {exclude.shape} for {len(tokens)} queries")
+        kept = Allowed.of(allowed, self.documents)
         found = [shard.terms.find(tokens.vocabulary) for shard in self.shards]
         codes, offsets = _select(tokens, self._idf(found, len(tokens.vocabulary)), self.settings.max_query_terms)
         numbers = np.full((len(tokens), k), -1, np.int64)
@@ -77,21 +83,42 @@ class ShardedIndex:
         sums = np.empty((min(BATCH, len(tokens)), min(STRETCH, -(-longest // BLOCK) * BLOCK)), np.uint16)
         for shard, base, terms in zip(self.shards, self.bases, found, strict=False):
             local, starts = _drop_unknown(terms[codes], offsets)
+            rows, mask = _cut_filter(kept, int(base), shard.documents)
             for first in range(0, len(tokens), BATCH):
                 last = min(first + BATCH, len(tokens))
-                rows = slice(first, last)
+                these = slice(first, last)
                 _search_shard(
                     shard,
                     int(base),
                     local[starts[first] : starts[last]],
                     starts[first : last + 1] - starts[first],
-                    exclude[rows] - base,
-                    numbers[rows],
-                    scores[rows],
-                    filled[rows],
+                    exclude[these] - base,
+                    rows,
+                    mask,
+                    numbers[these],
+                    scores[these],
+                    filled[these],
                     sums,
                 )
         return numbers, scores
+
+    def count(self, query: Sequence[str], allowed: np.ndarray | None = None) -> int:
+        """How many documents share a term with `query` (a list of stems); of the `allowed` ones, as in `search`."""
+        tokens = encode_tokens([query])
+        kept = Allowed.of(allowed, self.documents)
+        total = 0
+        for shard, base in zip(self.shards, self.bases, strict=False):
+            terms = shard.terms.find(tokens.vocabulary)
+            mask = _EVERY if kept is None else kept.mask_of(int(base), int(base) + shard.documents)
+            seen = np.zeros(shard.documents, np.bool_)
+            total += count_matches(terms[terms >= 0], mask, shard.indptr, shard.indices, seen)
+        return total
+
+    def idf(self, stems: Sequence[str]) -> np.ndarray:
+        """How much each of `stems` tells of a document, float32 [stems]; 0 for what no document holds."""
+        tokens = encode_tokens([stems])
+        found = [shard.terms.find(tokens.vocabulary) for shard in self.shards]
+        return self._idf(found, len(tokens.vocabulary))[tokens.codes]
 
     def _idf(self, found: list[np.ndarray], size: int) -> np.ndarray:
         idf = np.zeros(size, np.float32)
@@ -126,20 +153,36 @@ def _cut(codes: np.ndarray, query: np.ndarray, keep: np.ndarray, queries: int) -
     return codes[keep], offsets
 
 
+def _cut_filter(kept: Allowed | None, base: int, documents: int) -> tuple[np.ndarray | None, np.ndarray]:
+    """What is left of a shard: int32 rows to score one by one, or None and a mask (empty: everything)."""
+    if kept is None:
+        return None, _EVERY
+    if kept.share <= ALONE:
+        return kept.rows(base, base + documents).astype(np.int32), _EVERY
+    return None, kept.mask_of(base, base + documents)
+
+
 def _search_shard(
     shard: Shard,
     base: int,
     tokens: np.ndarray,
     starts: np.ndarray,
     exclude: np.ndarray,
+    rows: np.ndarray | None,
+    mask: np.ndarray,
     numbers: np.ndarray,
     scores: np.ndarray,
     filled: np.ndarray,
     sums: np.ndarray,
 ) -> None:
-    """Merge the best of one shard into the lists `numbers` and `scores` [queries, k]."""
-    k = numbers.shape[1]
+    """Merge the best of one shard, of its `rows` or under its `mask`, into `numbers` and `scores` [queries, k]."""
+    queries, k = numbers.shape
     postings = (shard.indptr, shard.indices, shard.data)
+    forward = (len(shard.idf), shard.forward, shard.forward_terms, shard.forward_scores)
+    if rows is not None:
+        every, count = np.broadcast_to(rows, (queries, len(rows))), np.full(queries, len(rows))
+        score_candidates(tokens, starts, exclude, every, count, *forward, base, numbers, scores, filled)
+        return
     capacity = min(4 * k + 1024, shard.documents + 1)
     bounds = np.empty((len(starts) - 1, capacity), np.int32)
     found = np.empty((len(starts) - 1, capacity), np.int32)
@@ -150,6 +193,7 @@ def _search_shard(
         tokens,
         starts,
         exclude,
+        mask,
         fits,
         scores,
         *postings,
@@ -161,20 +205,9 @@ def _search_shard(
         bounds,
         found,
     )
-    score_candidates(
-        tokens,
-        starts,
-        found,
-        count,
-        len(shard.idf),
-        shard.forward,
-        shard.forward_terms,
-        shard.forward_scores,
-        base,
-        numbers,
-        scores,
-        filled,
-    )
+    score_candidates(tokens, starts, exclude, found, count, *forward, base, numbers, scores, filled)
     for q in np.flatnonzero(count < 0):
         asked = tokens[starts[q] : starts[q + 1]]
-        filled[q] = score_all(asked, exclude[q], *postings, shard.documents, base, numbers[q], scores[q], filled[q])
+        filled[q] = score_all(
+            asked, exclude[q], mask, *postings, shard.documents, base, numbers[q], scores[q], filled[q]
+        )

@@ -78,6 +78,13 @@ def add_rows(sums: np.ndarray, dense: np.ndarray, rows: np.ndarray, times: np.nd
 
 
 @numba.njit(cache=True, nogil=True)
+def leave_out(sums: np.ndarray, allowed: np.ndarray) -> None:
+    """Set the sums of documents that are not `allowed` to 0."""
+    for j in range(len(allowed)):
+        sums[j] = sums[j] if allowed[j] else np.uint16(0)
+
+
+@numba.njit(cache=True, nogil=True)
 def largest_of_runs(sums: np.ndarray, largest: np.ndarray) -> None:
     """`largest[s]` becomes the maximum of run `s` of a block: its documents s, s + RUNS, s + 2 RUNS and so on."""
     largest[:] = sums[:RUNS]
@@ -92,6 +99,7 @@ def candidates(
     tokens: np.ndarray,
     starts: np.ndarray,
     exclude: np.ndarray,
+    allowed: np.ndarray,
     fits: np.ndarray,
     scores: np.ndarray,
     indptr: np.ndarray,
@@ -107,6 +115,7 @@ def candidates(
 ) -> np.ndarray:
     """Documents of each query that may be among its k best: `bounds` and `found` are [queries, capacity].
 
+    `allowed`: a bool mask of the documents, empty for all of them;
     `scores` [queries, k]: the best so far, 0 where a list is not full; `fits[q]`: no sum of bounds overflows; `sums`:
     uint16 [queries, STRETCH], to work in. Returns how many were found for each query; -1 where it does not fit or the
     bounds could not tell enough documents apart: that query is to be scored in full.
@@ -167,6 +176,8 @@ def candidates(
                 these = sums[q, block * BLOCK : (block + 1) * BLOCK]
                 mine = slice(middles[q], firsts[q + 1])
                 add_rows(these[:width], dense, rows[mine], times[mine], low)
+                if len(allowed):
+                    leave_out(these, allowed[low : low + BLOCK])
                 if low <= exclude[q] < low + BLOCK:
                     these[exclude[q] - low] = 0
                 largest_of_runs(these, largest)
@@ -183,6 +194,7 @@ def candidates(
 def score_candidates(
     tokens: np.ndarray,
     starts: np.ndarray,
+    exclude: np.ndarray,
     found: np.ndarray,
     count: np.ndarray,
     size: int,
@@ -194,7 +206,7 @@ def score_candidates(
     scores: np.ndarray,
     filled: np.ndarray,
 ) -> None:
-    """Score the candidates of each query exactly and put them into its list, as numbers from `base` on."""
+    """Score the candidates of each query exactly; put those of its terms into its list, as numbers from `base` on."""
     slots = np.full(size, -1, np.int32)
     longest = 0
     for q in range(len(starts) - 1):
@@ -218,7 +230,8 @@ def score_candidates(
             score = np.float32(0)
             for i in range(length):  # adding 0 changes no bit
                 score += parts[places[i]]
-            filled[q] = insert(numbers[q], scores[q], filled[q], base + document, score)
+            if score > 0 and document != exclude[q]:
+                filled[q] = insert(numbers[q], scores[q], filled[q], base + document, score)
         for i in range(length):
             slots[tokens[starts[q] + i]] = -1
 
@@ -227,6 +240,7 @@ def score_candidates(
 def score_all(
     tokens: np.ndarray,
     exclude: int,
+    allowed: np.ndarray,
     indptr: np.ndarray,
     indices: np.ndarray,
     data: np.ndarray,
@@ -236,7 +250,7 @@ def score_all(
     scores: np.ndarray,
     filled: int,
 ) -> int:
-    """Score every document for one query, exactly and plainly, into its list; returns how long the list is."""
+    """Score every allowed document for one query, exactly and plainly, into its list; returns how long the list is."""
     accumulators = np.zeros(documents, np.float32)
     for term in tokens:
         for p in range(indptr[term], indptr[term + 1]):
@@ -245,5 +259,22 @@ def score_all(
     for document in range(documents):
         score = accumulators[document]
         if score > 0 and document != exclude and (filled < k or score > scores[k - 1]):
+            if len(allowed) and not allowed[document]:
+                continue
             filled = insert(numbers, scores, filled, base + document, score)
     return filled
+
+
+@numba.njit(cache=True, nogil=True)
+def count_matches(
+    tokens: np.ndarray, allowed: np.ndarray, indptr: np.ndarray, indices: np.ndarray, seen: np.ndarray
+) -> int:
+    """How many allowed documents hold at least one of the terms `tokens`; `seen`: bool [documents], all false."""
+    count = 0
+    for term in tokens:
+        for p in range(indptr[term], indptr[term + 1]):
+            document = indices[p]
+            if not seen[document]:
+                seen[document] = True
+                count += len(allowed) == 0 or allowed[document]
+    return count

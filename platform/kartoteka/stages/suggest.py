@@ -130,9 +130,14 @@ def load_numbered(storage: Storage, part: str, first: int) -> pa.Table:
     rows = rows.append_column("vector", storage.table(f"embeddings/{part}.parquet", ["vector"])["vector"])
     if storage.exists(trained_file(part)):
         rows = rows.append_column("trained", storage.table(trained_file(part), ["vector"])["vector"])
+    return rows.append_column("own", pa.array(own_numbers(storage, part, rows["id"], first)))
+
+
+def own_numbers(storage: Storage, part: str, ids: pa.ChunkedArray, first: int) -> np.ndarray:
+    """The number of each of a part's `ids` among all annotated documents, int64 [n], -1 for none."""
     annotated = storage.table(annotated_file(part), ["id"])["id"].combine_chunks()
-    place = pc.index_in(rows["id"].combine_chunks(), annotated)
-    return rows.append_column("own", pc.fill_null(pc.add(place.cast(pa.int64()), first), -1))
+    place = pc.index_in(ids.combine_chunks().cast(annotated.type), annotated)
+    return pc.fill_null(pc.add(place.cast(pa.int64()), first), -1).to_numpy()
 
 
 def trained_file(part: str) -> str:

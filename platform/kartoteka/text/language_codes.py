@@ -6,6 +6,7 @@ ISO 639-2 has two codes for some languages, the bibliographic one (MARC's: `ger`
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 
 #: ISO 639-1 code -> ISO 639-2 codes and names
 _LABELS = """
@@ -90,3 +91,14 @@ def language_code(label: str) -> str | None:
     """
     label = label.strip().casefold()
     return _CODES.get(label) or _CODES.get(re.split(r"[-_@.]", label, maxsplit=1)[0])
+
+
+def known_language(label: str, field: str, others: Collection[str] = ()) -> str:
+    """The code of `label`, which may also be one of `others`: a detector knows more languages than are listed here.
+
+    Raises `ValueError` naming `field` for anything else.
+    """
+    code = label if label in others else language_code(label)
+    if code is None:
+        raise ValueError(f"{field}: {label[:40]!r} is no language")
+    return code

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 from threadpoolctl import ThreadpoolController
 
+from kartoteka.allowed import Allowed
 from kartoteka.folders import open_shards
 from kartoteka.vectors.choose import KIND, check
 from kartoteka.vectors.exact import compare, nearest
@@ -50,6 +51,14 @@ class ShardedVectors:
         """The document id of every number, memory-mapped."""
         return pa.chunked_array([chunk for shard in self.shards for chunk in shard.ids.chunks], pa.large_string())
 
+    def vectors_of(self, numbers: np.ndarray) -> np.ndarray:
+        """The vectors of these documents as they are kept, float32 [n, d]."""
+        shards = np.searchsorted(self.bases, numbers, side="right") - 1
+        found = np.empty((len(numbers), self.dimension), np.float32)
+        for s in np.unique(shards):
+            found[shards == s] = self.shards[s].vectors[numbers[shards == s] - self.bases[s]]
+        return found
+
     def search(
         self,
         queries: np.ndarray,
@@ -69,29 +78,16 @@ class ShardedVectors:
         exclude = np.full(len(queries), -1, np.int64) if exclude is None else np.asarray(exclude, np.int64)
         if exclude.shape != (len(queries),):
             raise ValueError(f"exclude: shape {exclude.shape} for {len(queries)} queries")
-        numbers = None if allowed is None else self._numbers(allowed)
+        kept = Allowed.of(allowed, self.documents)
         best = np.full((len(queries), k), -1, np.int64)
         scores = np.zeros((len(queries), k), np.float32)
         filled = np.zeros(len(queries), np.int64)
-        share = 1.0 if numbers is None else len(numbers) / max(self.documents, 1)
+        share = 1.0 if kept is None else kept.share
         if self.exact or share <= self.settings.scan_below:
-            self._scan(queries, exclude, numbers, best, scores, filled)
+            self._scan(queries, exclude, kept, best, scores, filled)
         elif len(queries):
-            self._probe(queries, exclude, numbers, share, best, scores, filled)
+            self._probe(queries, exclude, kept, share, best, scores, filled)
         return best, scores
-
-    def _numbers(self, allowed: np.ndarray) -> np.ndarray:
-        allowed = np.asarray(allowed)
-        if allowed.dtype == np.bool_:
-            if allowed.shape != (self.documents,):
-                raise ValueError(f"allowed: a mask of shape {allowed.shape} for {self.documents} documents")
-            return np.flatnonzero(allowed)
-        numbers = allowed.astype(np.int64)
-        if numbers.ndim != 1 or (np.diff(numbers) <= 0).any():
-            raise ValueError("allowed: not ascending numbers of documents")
-        if len(numbers) and not 0 <= numbers[0] <= numbers[-1] < self.documents:
-            raise ValueError(f"allowed: {numbers[0]} to {numbers[-1]} in an index of {self.documents} documents")
-        return numbers
 
     def _part(self, shard: int, numbers: np.ndarray) -> np.ndarray:
         """Those of the ascending `numbers` that lie in a shard, as rows of it."""
@@ -102,7 +98,7 @@ class ShardedVectors:
         self,
         queries: np.ndarray,
         exclude: np.ndarray,
-        numbers: np.ndarray | None,
+        kept: Allowed | None,
         best: np.ndarray,
         scores: np.ndarray,
         filled: np.ndarray,
@@ -110,8 +106,8 @@ class ShardedVectors:
         """Compare everything, or everything that is allowed."""
         for s, shard in enumerate(self.shards):
             vectors, rows = shard.vectors, np.arange(len(shard))
-            if numbers is not None:
-                rows = self._part(s, numbers)
+            if kept is not None:
+                rows = kept.rows(*self.bases[s : s + 2])
                 vectors = vectors[rows]
             with _BLAS.limit(limits=self.settings.threads, user_api="blas"):
                 nearest(queries, vectors, rows + self.bases[s], shard.norm, exclude, best, scores, filled)
@@ -120,7 +116,7 @@ class ShardedVectors:
         self,
         queries: np.ndarray,
         exclude: np.ndarray,
-        numbers: np.ndarray | None,
+        kept: Allowed | None,
         share: float,
         best: np.ndarray,
         scores: np.ndarray,
@@ -135,9 +131,9 @@ class ShardedVectors:
         found, bounds = [], []
         for s, shard in enumerate(self.shards):
             parameters = faiss.SearchParametersIVF(nprobe=probes)
-            if numbers is not None:
-                rows = self._part(s, numbers)
-                parameters = faiss.SearchParametersIVF(nprobe=probes, sel=faiss.IDSelectorBatch(rows))
+            if kept is not None:
+                bits = np.packbits(kept.mask_of(*self.bases[s : s + 2]), bitorder="little")
+                parameters = faiss.SearchParametersIVF(nprobe=probes, sel=faiss.IDSelectorBitmap(bits))
             near, rows = shard.lists.search(queries, wide, params=parameters)
             found.append(np.where(rows >= 0, rows + self.bases[s], -1))
             bounds.append(near)

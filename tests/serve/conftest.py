@@ -1,0 +1,70 @@
+"""The service as its users have it: deployed on the session's cluster over the small edition, asked over HTTP."""
+
+from __future__ import annotations
+
+import copy
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+KEYS = {"name": "tests", "scopes": ["keyphrases", "similar", "sentiment", "search", "documents", "embed"]}
+
+
+@dataclass(frozen=True)
+class Served:
+    """A deployed app: where it is, the key that opens it, the edition it serves, and the encoder of that."""
+
+    url: str
+    key: str
+    edition: Path
+    encoder: Path
+    config: dict[str, Any]
+
+
+def free_port() -> int:
+    """A port that nobody listens on at the moment."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
+
+
+def configuration(edition: Path, port: int, **args: Any) -> dict[str, Any]:
+    """`serve/local.yaml` for a test: no CPU is reserved, for the session's cluster has two; no replica comes or goes."""
+    from serve.config import checked, read_config
+
+    config = copy.deepcopy(read_config(ROOT / "serve" / "local.yaml"))
+    config["http_options"] |= {"host": "127.0.0.1", "port": port}
+    app = config["applications"][0]
+    app["args"] |= {"edition": str(edition)} | args
+    for deployment in app["deployments"]:
+        deployment["ray_actor_options"] = {"num_cpus": 0}
+        if deployment.pop("autoscaling_config", None):
+            deployment["num_replicas"] = 1
+    return checked(config)
+
+
+@pytest.fixture(scope="session")
+def served(
+    ray_session: str, small_edition: Path, tiny_encoder: Path, tiny_classifier: str, tmp_path_factory: Any
+) -> Iterator[Served]:
+    """The app over the small edition, behind keys; ends with the session."""
+    from ray import serve as ray_serve
+
+    from serve.access import new_key
+    from serve.rollout import deploy
+
+    secret, lines = new_key("tests")
+    keys = tmp_path_factory.mktemp("keys") / "keys.toml"
+    keys.write_text(lines.replace("per_second = 50.0, burst = 100", "per_second = 10000.0, burst = 10000"))
+    port = free_port()
+    config = configuration(
+        small_edition, port, keys=str(keys), classifier=tiny_classifier, max_texts=300, max_text_characters=20_000
+    )
+    deploy(config, timeout_s=120)
+    yield Served(f"http://127.0.0.1:{port}", secret, small_edition, tiny_encoder, config)
+    ray_serve.shutdown()

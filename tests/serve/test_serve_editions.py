@@ -1,0 +1,132 @@
+"""Editions and replicas change under load: no request fails, and every answer is that of the edition it names."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from reindexing import CONFIG, start_reindex, write_corpus
+from serve_asking import Heard, asking
+
+from kartoteka import edition as editions
+from kartoteka.client import Client
+from serve.editions import EditionRef
+from serve.rollout import turn_to
+
+
+@pytest.fixture(scope="module")
+def other_edition(ray_session: str, tiny_encoder: Path, small_edition: Path, tmp_path_factory: Any) -> Path:
+    """An edition of the same documents with other keyphrases: its archive is ranked by votes. It lies beside the first."""
+    folder = tmp_path_factory.mktemp("other")
+    (folder / "config.toml").write_text(CONFIG.replace("[keyphrases]", '[keyphrases]\nmethod = "votes"'))
+    place = small_edition.with_name("other")
+    arguments = [str(write_corpus(folder / "corpus")), "--edition", str(place), "--encoder", str(tiny_encoder)]
+    process = start_reindex(ray_session, [*arguments, "--config", str(folder / "config.toml")], {})
+    _, errors = process.communicate(timeout=240)
+    assert process.returncode == 0, errors
+    return place
+
+
+@pytest.fixture
+def back(served: Any) -> Iterator[None]:
+    """Whatever a test promotes, the next one finds the small edition served."""
+    yield
+    turn_to(EditionRef.of(str(served.edition)), 120)
+
+
+def expected_phrases(edition: Path) -> list[list[str]]:
+    rows = editions.open(edition).table("keyphrases").to_table().to_pylist()
+    return [[k["phrase"] for k in row["keyphrases"]] for row in rows]
+
+
+def documents_of(edition: Path) -> list[dict[str, Any]]:
+    columns = ["id", "title", "abstract", "lang"]
+    return editions.open(edition).table("documents").to_table(columns=columns).to_pylist()
+
+
+def wrong(heard: Heard, expected: dict[str, list[list[str]]]) -> list[int]:
+    """The answers that are not those of the edition they name."""
+    return [
+        number
+        for number, answer in heard.answers
+        if [k["phrase"] for k in answer["results"][0]["keyphrases"]]
+        != expected[answer["edition"]][number % len(expected[answer["edition"]])]
+    ]
+
+
+def test_promotion_and_rolling_back_under_load(served: Any, other_edition: Path, back: None) -> None:
+    documents = documents_of(served.edition)
+    expected = {path.name: expected_phrases(path) for path in (served.edition, other_edition)}
+    assert expected["edition"] != expected["other"]
+
+    def ask(client: Client, number: int) -> dict[str, Any]:
+        return client.keyphrases([documents[number % len(documents)]])
+
+    with asking(served.url, served.key, ask) as heard:
+        time.sleep(1)
+        turn_to(EditionRef.of(str(other_edition)), 120)
+        after = len(heard.answers)
+        time.sleep(1)
+        turn_to(EditionRef.of(str(served.edition)), 120)
+        time.sleep(1)
+    assert heard.failures == []
+    assert wrong(heard, expected) == []
+    named = [answer["edition"] for _, answer in heard.answers]
+    assert {"edition", "other"} == set(named)
+    assert named[after + 6] == "other"  # what was asked before the turn may have been answered after it
+    assert named[-1] == "edition"
+
+
+def test_an_edition_that_cannot_be_opened_is_refused(served: Any, other_edition: Path, back: None, tmp_path: Path) -> None:
+    broken = tmp_path / "broken"
+    shutil.copytree(other_edition, broken)
+    (broken / "catalogue" / "row.npy").write_bytes(b"torn")
+    with pytest.raises(ValueError, match="refuses broken.*goes on with edition"):
+        turn_to(EditionRef.of(str(broken)), 120)
+    with Client(served.url, served.key) as client:
+        said = client.version()
+        assert said["edition"] == "edition"
+        assert "row.npy" in said["refused"]
+        assert str(tmp_path) not in said["refused"]
+        assert client.search("reactor")["total"] > 0
+
+
+def test_what_is_new_since_another_edition(served: Any, other_edition: Path) -> None:
+    with Client(served.url, served.key) as client:
+        assert client.similar(text="reactor", filters={"new_since": "other"})["results"] == []
+
+
+@pytest.mark.parametrize("deployment", ["Encoder", "Gateway"])
+def test_a_replica_that_is_killed_under_load_is_not_noticed(served: Any, deployment: str) -> None:
+    documents = documents_of(served.edition)
+    expected = {"edition": expected_phrases(served.edition)}
+
+    def ask(client: Client, number: int) -> dict[str, Any]:
+        return client.keyphrases([documents[number % len(documents)]])
+
+    with asking(served.url, served.key, ask) as heard:
+        time.sleep(1)
+        os.kill(replica_of(deployment), signal.SIGKILL)
+        before = len(heard.answers)
+        deadline = time.monotonic() + 60
+        while len(heard.answers) < before + 40 and time.monotonic() < deadline:
+            time.sleep(0.2)
+    assert len(heard.answers) >= before + 40
+    assert heard.failures == []
+    assert wrong(heard, expected) == []
+
+
+def replica_of(deployment: str) -> int:
+    """The process of a replica, by the name that Ray gives it."""
+    import psutil
+
+    for process in psutil.process_iter(["cmdline"]):
+        if f"ServeReplica:kartoteka:{deployment}" in " ".join(process.info["cmdline"] or []):
+            return process.pid
+    raise AssertionError(f"no replica of {deployment}")
