@@ -14,15 +14,18 @@ from typing import Annotated, Any
 
 import typer
 
+from serve.settings import AppSettings
+
 Json = dict[str, Any]
 _METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 
 
 def document() -> Json:
     """The document of the application, as `/openapi.json` serves it."""
-    from serve.gateway import api
+    from serve.api import build_api
 
-    return json.loads(json.dumps(api.openapi()))
+    nobody: Any = None  # To describe the endpoints no service is asked.
+    return json.loads(json.dumps(build_api(nobody, AppSettings()).openapi()))
 
 
 def text_of(document: Json) -> str:

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Literal
 
 import pytest
 from fastapi import FastAPI
 from pydantic import BaseModel, create_model
+from typer import Typer
+from typer.testing import CliRunner
 
-from serve.openapi import breaks
+from serve.openapi import breaks, document, main, text_of
+
+PUBLISHED = Path(__file__).parents[2] / "docs" / "openapi.json"
+APP = Typer()
+APP.command()(main)
 
 
 class Node(BaseModel):
@@ -139,3 +147,22 @@ def test_what_breaks_nobody(change: dict[str, Any]) -> None:
 @pytest.mark.parametrize(("change", "lines"), BREAKING.values(), ids=BREAKING.keys())
 def test_what_breaks_a_client(change: dict[str, Any], lines: list[str]) -> None:
     assert breaks(described(), described(**change)) == lines
+
+
+def test_the_published_document_is_kept_and_up_to_date() -> None:
+    published, now = PUBLISHED.read_text(encoding="utf-8"), document()
+    assert breaks(json.loads(published), now) == []
+    assert published == text_of(now), "python -m serve.openapi docs/openapi.json"
+
+
+def test_writing_it_anew_refuses_breaks(tmp_path: Path) -> None:
+    file = tmp_path / "openapi.json"
+    old = document()
+    old["paths"]["/v1/gone"] = {"get": {"responses": {}}}
+    file.write_text(text_of(old), encoding="utf-8")
+    refused = CliRunner().invoke(APP, [str(file)])
+    assert (refused.exit_code, refused.stderr) == (1, "GET /v1/gone: removed\n")
+    assert file.read_text(encoding="utf-8") == text_of(old)
+    assert CliRunner().invoke(APP, [str(file), "--accept-breaks"]).exit_code == 0
+    assert CliRunner().invoke(APP, [str(file)]).exit_code == 0
+    assert file.read_text(encoding="utf-8") == text_of(document())
