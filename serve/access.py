@@ -22,6 +22,7 @@ from fastapi.security import APIKeyHeader, HTTPBearer
 from pydantic import Field, field_validator
 
 from kartoteka.settings import Settings
+from kartoteka.storage import Storage
 from serve.problems import Problem
 
 Scope = Literal["keyphrases", "similar", "sentiment", "search", "documents", "embed"]
@@ -50,7 +51,7 @@ class KeySettings(Settings):
     @classmethod
     def _is_hash(cls, value: str) -> str:
         if not _HASH.match(value):
-            raise ValueError('must be "sha256:" and 64 hexadecimal digits, as `kartoteka keys` prints it')
+            raise ValueError('must be "sha256:" and 64 hexadecimal digits, as `kartoteka key` writes it')
         return value
 
 
@@ -164,7 +165,7 @@ def needs(scope: Scope) -> Any:
     return Depends(admitted)
 
 
-def new_key(name: str, scopes: Sequence[Scope] = SCOPES, rate: Rate | None = None) -> tuple[str, str]:
+def new_key(name: str, scopes: Sequence[str] = SCOPES, rate: Rate | None = None) -> tuple[str, str]:
     """A new secret, to be given to its owner and kept nowhere, and the lines of the key file that know it.
 
     Raises `ValueError`: a wrong name or scope.
@@ -175,6 +176,23 @@ def new_key(name: str, scopes: Sequence[Scope] = SCOPES, rate: Rate | None = Non
     quoted = ", ".join(f'"{scope}"' for scope in key.scopes)
     limits = f"{{ per_second = {key.rate.per_second}, burst = {key.rate.burst} }}"
     return secret, f'[[keys]]\nname = "{key.name}"\nhash = "{key.hash}"\nscopes = [{quoted}]\nrate = {limits}\n'
+
+
+def add_key(path: str | Path, name: str, scopes: Sequence[str] | None, per_second: float, burst: int) -> str:
+    """Add a new key to a file, which need not be there yet; its secret. No `scopes`: all.
+
+    Raises `ValueError`: a wrong name, scope or rate, a file that is no key file, or one that holds the name already.
+    """
+    path = Path(path)
+    rate = Rate.parse({"per_second": per_second, "burst": burst})
+    secret, lines = new_key(name, scopes or SCOPES, rate)
+    before = ""
+    if path.exists():
+        if name in [key.name for key in KeyFile.from_toml(path).keys]:
+            raise ValueError(f"`name`: {path} holds a key of {name} already")
+        before = path.read_text(encoding="utf-8").rstrip("\n") + "\n\n"
+    Storage(path.absolute().parent).put(path.name, (before + lines).encode())
+    return secret
 
 
 def check_exposure(host: str, keys: str | None) -> None:

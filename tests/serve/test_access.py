@@ -12,7 +12,7 @@ from fastapi.testclient import TestClient
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serve.access import SCOPES, Bucket, Key, KeyFile, Keys, Rate, check_exposure, needs, new_key
+from serve.access import SCOPES, Bucket, Key, KeyFile, Keys, Rate, add_key, check_exposure, needs, new_key
 from serve.problems import Problem, install
 
 
@@ -142,3 +142,25 @@ def test_new_keys_read_back(tmp_path: Path) -> None:
     assert (key.scopes, key.rate) == (["search", "embed"], Rate(per_second=2, burst=3))
     with pytest.raises(ValueError, match="name"):
         new_key('a"\n')
+
+
+def test_keys_are_added_to_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "new" / "keys.toml"
+    secrets = [add_key(file, name, scopes, 5, 7) for name, scopes in [("a", None), ("b", ["search"])]]
+    file.write_text("# whose keys these are\n" + file.read_text())
+    secrets.append(add_key(file, "c", ["embed"], 0.5, 1))
+    keys = Keys.open(file)
+    found = [keys.identify(None, secret) for secret in secrets]
+    assert [key.name for key in found] == ["a", "b", "c"]
+    assert [key.scopes for key in found] == [set(SCOPES), {"search"}, {"embed"}]
+    assert file.read_text().startswith("# whose keys")
+    before = file.read_bytes()
+    for name, scopes, rate, said in [
+        ("a", None, 1, "already"),
+        ("d e", None, 1, "name"),
+        ("d", ["all"], 1, "scopes"),
+        ("d", None, 0, "per_second"),
+    ]:
+        with pytest.raises(ValueError, match=said):
+            add_key(file, name, scopes, rate, 1)
+    assert file.read_bytes() == before

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import pytest
 from fastapi import FastAPI, Request
+from listening import listening
 
 from serve.limits import Limits
 from serve.problems import install
@@ -54,10 +55,10 @@ class World:
 
 
 @pytest.fixture
-def world(listen) -> Iterator[World]:
+def world() -> Iterator[World]:
     world = World()
     settings = AppSettings(max_body_bytes=2000, max_in_progress=2, timeout_s=5.0, max_timeout_s=6.0)
-    with listen(Limits(world.app, settings)) as world.url:
+    with listening(Limits(world.app, settings)) as world.url:
         yield world
         world.release.set()
 
