@@ -39,7 +39,7 @@ class Classifier:
 
     @serve.batch(max_batch_size=MOST, batch_wait_timeout_s=0.002, batch_size_fn=count_texts)
     async def _batch(self, asked: list[list[str]]) -> list[np.ndarray]:
-        found = await asyncio.to_thread(self.model.probabilities, [text for texts in asked for text in texts])
+        found, _ = await asyncio.to_thread(self.model.classify, [text for texts in asked for text in texts])
         return np.split(found, np.cumsum([len(texts) for texts in asked])[:-1])
 
 

@@ -16,7 +16,7 @@ from serve.problems import Problem
 @contextmanager
 def as_problems() -> Iterator[None]:
     """Turn what a deployment says of a wrong request into a problem; a fault of our own stays what it is."""
-    from kartoteka.online.index import UnknownDocuments
+    from kartoteka.online.query import UnknownDocuments
 
     try:
         yield

@@ -154,8 +154,7 @@ class Gateway:
 def shown(model: dict[str, Any]) -> dict[str, Any]:
     """What strangers may know of a model: a name without the folder it lies in, and the hash of its weights."""
     name = str(model.get("name", ""))
-    inside = name.startswith(("/", ".")) or "\\" in name
-    return {
-        "name": name.rstrip("/").rsplit("/", 1)[-1] if inside else name,
-        "sha256": model.get("sha256"),
-    } | ({"dimension": model["dimension"], "precision": model["precision"]} if "precision" in model else {})
+    if name.startswith(("/", ".")) or "\\" in name:
+        name = name.rstrip("/").rsplit("/", 1)[-1]
+    known = {field: model[field] for field in ("sha256", "dimension", "precision") if field in model}
+    return {"name": name} | known

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+from dataclasses import asdict
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ from serve.settings import AppSettings
 
 if TYPE_CHECKING:
     from kartoteka.online.index import SearchIndex
+    from kartoteka.online.query import Hit
 
 
 @serve.deployment
@@ -50,7 +52,7 @@ class Index:
         filters: dict[str, Any],
     ) -> list[dict[str, Any]]:
         """The k documents most like a text, or like those of `ids`. Raises `ValueError`, `UnknownDocuments`."""
-        from kartoteka.online.index import Query
+        from kartoteka.online.query import Query
 
         with span("similar", {"mode": mode, "k": k}, carriers=context.traces):
             index = await self.held.get(context.edition)
@@ -68,14 +70,14 @@ class Index:
         with span("search", {"k": k, "offset": offset}, carriers=context.traces):
             index = await self.held.get(context.edition)
             found = await asyncio.to_thread(index.search, q, k, offset, filters_of(filters, context.edition), lang)
-            return {"total": found.total, "results": [plain(hit) for hit in found.hits]}
+            return {"total": found.total, "results": [asdict(hit) for hit in found.hits]}
 
     async def card(self, context: Context, identity: str) -> dict[str, Any]:
         """The card of a document, with similar ones. Raises `UnknownDocuments`."""
         with span("card", carriers=context.traces):
             index = await self.held.get(context.edition)
             found = await asyncio.to_thread(index.card, identity)
-            return plain(found.card) | {"similar": [hit_of(hit) for hit in found.similar]}
+            return asdict(found.card) | {"similar": [hit_of(hit) for hit in found.similar]}
 
 
 def open_index(ref: EditionRef) -> SearchIndex:
@@ -95,6 +97,12 @@ def filters_of(values: dict[str, Any], ref: EditionRef) -> Filters:
         added_since=dt.date.fromisoformat(added) if added else None,
         not_in=catalogue_beside(ref.path, since) if since else None,
     )
+
+
+def hit_of(hit: Hit) -> dict[str, Any]:
+    """A hit as it is answered, its reasons together."""
+    values = asdict(hit)
+    return values | {"why": {name: values.pop(name) for name in ("keyphrases", "terms")}}
 
 
 @lru_cache(maxsize=4)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -45,7 +46,7 @@ class Ranker:
 
     def __init__(self, settings: dict[str, Any], encoder: DeploymentHandle) -> None:
         self.calls = EncoderCalls(encoder, AppSettings.parse(settings).batch_tokens)
-        self.held = Held(open_indexer)
+        self.held = Held(partial(open_ranking, given=AppSettings.parse(settings).ranker))
 
     async def reconfigure(self, config: dict[str, Any]) -> None:
         """Map another edition."""
@@ -61,13 +62,13 @@ class Ranker:
     ) -> list[list[dict[str, Any]]]:
         """The keyphrases of each document (title, abstract, lang, id). Raises `ValueError` naming the document."""
         with span("keyphrases", {"documents": len(documents)}, carriers=context.traces):
-            indexer = await self.held.get(context.edition)
+            indexer, separator = await self.held.get(context.edition)
             values = normalised(indexer, documents)
             texts = indexer.texts(values)
             inner = Context.here(context.edition)
             asked = [self.calls.encode(inner, texts)]
-            if indexer.needs_trained:
-                asked.append(self.calls.encode(inner, indexer.trained_texts(values), "ranker"))
+            if separator is not None:
+                asked.append(self.calls.encode(inner, indexer.texts(values, separator), "ranker"))
             vectors, *trained = await asyncio.gather(*asked)
             some = [slice(first, first + MOST) for first in range(0, len(values), MOST)]
             parts = [
@@ -81,11 +82,18 @@ class Ranker:
         return await asyncio.to_thread(rank, asked)
 
 
-def open_indexer(ref: EditionRef) -> Indexer:
-    """Map what ranks keyphrases. Raises `ValueError` naming what is missing."""
-    from kartoteka.online.keyphrases import Indexer
+def open_ranking(ref: EditionRef, given: str | None) -> tuple[Indexer, str | None]:
+    """Map what ranks keyphrases; with a trained ranker, what its encoder reads between title and abstract.
 
-    return Indexer.open(ref.path)
+    `given`: where that ranker is now. Raises `ValueError` naming what is missing.
+    """
+    from kartoteka.online.keyphrases import Indexer
+    from kartoteka.ranking.directory import open_ranker
+
+    indexer = Indexer.open(ref.path)
+    if not indexer.needs_trained:
+        return indexer, None
+    return indexer, open_ranker(given or indexer.ranker["name"]).separator
 
 
 def normalised(indexer: Indexer, documents: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -93,7 +101,7 @@ def normalised(indexer: Indexer, documents: list[dict[str, Any]]) -> list[dict[s
     values = []
     for number, document in enumerate(documents):
         try:
-            values.append(indexer.normalise(**document))
+            values.append(indexer.normalise(document["title"], document["abstract"], document["lang"], document["id"]))
         except ValueError as error:
             raise ValueError(f"documents.{number}: {error}") from None
     return values

@@ -13,7 +13,7 @@ class AppSettings(Settings):
     """`applications[0].args`: what is served, to whom, and within what limits."""
 
     edition: str | None = None
-    """Directory of the edition, or of the pointer that `kartoteka promote` moves; None: only what needs no edition."""
+    """The edition, or the pointer (`current.json`) that `kartoteka promote` moves; the app cannot be deployed without."""
 
     encoder: str | None = None
     """Where the edition's embedding model lies on these machines, where that is not where it lay at `reindex`."""
@@ -24,8 +24,8 @@ class AppSettings(Settings):
     ranker: str | None = None
     """Directory of the trained ranker the edition was made with."""
 
-    classifier: str | None = None
-    """Directory of a sentiment classifier; None: `/v1/sentiment` is not served."""
+    classifier: str = "default"
+    """A sentiment classifier: the one that comes with Kartoteka, a directory, or a model on a hub."""
 
     keys: str | None = None
     """Key file (see `serve.access`); None: only this machine may ask."""

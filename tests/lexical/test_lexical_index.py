@@ -24,7 +24,7 @@ def build(parts: list[list[list[str]]], folder, options: LexicalSettings | None 
     return ShardedIndex.open(folder, options)
 
 
-def oracle(documents: list[list[str]], queries: list[list[str]], k: int, exclude=None, **parameters):
+def oracle(documents: list[list[str]], queries: list[list[str]], k: int, exclude=None, allowed=None, **parameters):
     """What one bm25s index scores, sorted by score, then number; documents of score 0 are no results."""
     numbers = np.full((len(queries), k), -1, np.int64)
     scores = np.zeros((len(queries), k), np.float32)
@@ -36,6 +36,8 @@ def oracle(documents: list[list[str]], queries: list[list[str]], k: int, exclude
         every = model.get_scores(query) if query else np.zeros(len(documents), np.float32)
         if exclude is not None and exclude[q] >= 0:
             every[exclude[q]] = 0
+        if allowed is not None:
+            every[~allowed] = 0
         order = np.lexsort((np.arange(len(documents)), -every))[:k]
         order = order[every[order] > 0]
         numbers[q, : len(order)] = order
@@ -88,6 +90,35 @@ def test_whole_documents_as_queries(sizes, k1, b, tmp_path) -> None:
     assert_same(index.search(queries, 50, numbers), oracle(documents, queries, 50, numbers, k1=k1, b=b))
 
 
+@pytest.mark.parametrize("sizes", [[6000], [100, 0, 5900]])
+@pytest.mark.parametrize("share", [0.0, 0.002, 0.03, 0.04, 0.5, 1.0])
+def test_a_filter_finds_what_a_search_of_its_own_documents_would(sizes, share, tmp_path) -> None:
+    documents = random_documents(7, sum(sizes), 400, 30)
+    parts = [documents[a:z] for a, z in itertools.pairwise(np.cumsum([0, *sizes]))]
+    index = build(parts, tmp_path)
+    allowed = np.random.default_rng(8).random(len(documents)) < share
+    numbers = np.arange(0, 6000, 150)
+    queries = [*(documents[number] for number in numbers), ["unknown"], documents[0] * 3000]
+    exclude = np.array([*numbers, -1, -1])
+    expected = oracle(documents, queries, 20, exclude, allowed)
+    assert_same(index.search(queries, 20, exclude, allowed), expected)
+    assert_same(index.search(queries, 20, exclude, np.flatnonzero(allowed)), expected)
+    for query in queries[::7]:
+        sharing = [bool(set(document) & set(query)) for document in documents]
+        assert index.count(query) == sum(sharing)
+        assert index.count(query, allowed) == sum(np.array(sharing) & allowed)
+
+
+def test_how_much_a_term_tells(tmp_path) -> None:
+    documents = random_documents(9, 300, 100, 30)
+    index = build([documents[:100], documents[100:]], tmp_path)
+    terms = ["w3", "w0", "unknown", "w3"]
+    df = [sum(term in document for document in documents) for term in terms]
+    expected = [np.log(1 + (300 - d + 0.5) / (d + 0.5)) if d else 0 for d in df]
+    np.testing.assert_allclose(index.idf(terms), expected, rtol=1e-6)
+    assert index.idf([]).shape == (0,)
+
+
 def test_equal_documents_are_ordered_by_number(tmp_path) -> None:
     documents = [["same", "words"]] * 9000  # more ties than the candidates' buffer holds
     index = build([documents[:4000], documents[4000:]], tmp_path)
@@ -138,7 +169,13 @@ def test_no_documents_at_all(tmp_path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"), [({"k": 0}, "k: 0"), ({"k": 2, "exclude": np.array([1, 2, 3])}, r"exclude: shape \(3,\)")]
+    ("arguments", "message"),
+    [
+        ({"k": 0}, "k: 0"),
+        ({"k": 2, "exclude": np.array([1, 2, 3])}, r"exclude: shape \(3,\)"),
+        ({"k": 2, "allowed": np.ones(3, bool)}, r"allowed: a mask of shape \(3,\) for 2"),
+        ({"k": 2, "allowed": np.array([1, 2])}, "allowed: 1 to 2 in an index of 2"),
+    ],
 )
 def test_wrong_arguments(arguments, message, tmp_path) -> None:
     index = build([[["a"], ["b"]]], tmp_path)

@@ -12,7 +12,8 @@ import pytest
 
 from kartoteka import edition
 from kartoteka.encoding.encoder import load_encoder
-from kartoteka.online.index import Query, SearchIndex
+from kartoteka.online.index import SearchIndex
+from kartoteka.online.query import Query
 from kartoteka.online.filters import Filters
 from kartoteka.sentiment.classify import open_classifier
 from serve import answers
@@ -115,7 +116,7 @@ def test_the_card_of_a_document(http: Any, documents: Any) -> None:
 def test_sentiment_is_the_classifiers(http: Any, tiny_classifier: str) -> None:
     texts = ["отлично", "ужасно", "стол"]
     answer = answers.SentimentAnswer.model_validate(http.post("/v1/sentiment", json={"texts": texts}).json())
-    expected = open_classifier(tiny_classifier).probabilities(texts)
+    expected = open_classifier(tiny_classifier).classify(texts)[0]
     found = [[r.probabilities.negative, r.probabilities.neutral, r.probabilities.positive] for r in answer.results]
     np.testing.assert_allclose(found, expected, atol=1e-5)
 

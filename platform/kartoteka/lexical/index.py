@@ -17,7 +17,7 @@ from kartoteka.lexical.terms import Tokens, encode_tokens
 
 BATCH = 128  # queries that pass over a block of documents together
 STEPS = 65535  # what a 16-bit accumulator holds
-ALONE = 1 / 32  # a filter that keeps at most this share: its documents are scored one by one, sooner than all bounded
+ALONE = 1 / 100  # up to this share, documents are scored one by one: as fast as bounding all of them at this very share
 _EVERY = np.zeros(0, np.bool_)
 
 

@@ -32,8 +32,11 @@ class RefusedDocument(ValueError):
     """A record that cannot be a document: the `reason` and `detail` that quarantine would show."""
 
     def __init__(self, refusal: Refusal) -> None:
-        self.reason, self.detail = str(refusal.reason), refusal.detail
-        super().__init__(f"document: {self.reason}: {self.detail}")
+        self.refusal = refusal
+        super().__init__(f"document: {refusal.reason}: {refusal.detail}")
+
+    def __reduce__(self) -> tuple[type[RefusedDocument], tuple[Refusal]]:
+        return RefusedDocument, (self.refusal,)
 
 
 class Indexer:
@@ -82,9 +85,9 @@ class Indexer:
             found["lang"] = self._languages[self.catalogue.lang[number]]
         return found
 
-    def texts(self, values: Sequence[dict[str, Any]]) -> list[str]:
-        """What the encoder is to read of each document."""
-        return texts_of(_table(values), self._separator)
+    def texts(self, values: Sequence[dict[str, Any]], separator: str | None = None) -> list[str]:
+        """What the encoder is to read of each document; `separator`: that of another encoder than the edition's."""
+        return texts_of(_table(values), self._separator if separator is None else separator)
 
     def suggest(
         self,

@@ -6,7 +6,7 @@ A fixed function of the text, the same on every machine whose Python has the sam
 * A token is a run of letters, digits and marks, or a run of anything else but white space: `)))`, `!!!` and `:(` are
   tokens, for in a short text they can be all the sentiment there is. Every token counts, and every two in a row.
 * Of what stands between white space, with one space put on either side, every run of `shortest` to `longest` characters
-  counts: endings, stems, negating prefixes, and smiles that stick to a word.
+  counts, but for the lone space: endings, stems, negating prefixes, and smiles that stick to a word.
 * A gram is hashed by `hashing.fold` over its code points (a pair: over the hashes of its tokens) from a seed of its
   kind; its bucket is the highest `bits` bits. Buckets of tokens and pairs come first, those of characters behind them.
 """
@@ -83,12 +83,12 @@ def _kinds() -> np.ndarray:
     return found
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _bucket(gram: np.uint64, bits: int) -> int:
     return np.int64(gram >> (_BITS - np.uint64(bits)))
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _count(
     chars: np.ndarray, kinds: np.ndarray, offsets: np.ndarray, shortest: int, longest: int, bits: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -110,7 +110,7 @@ def _count(
     return buckets[:end].copy(), counts[:end].copy(), found
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _add(bucket: int, buckets: np.ndarray, end: int, tally: np.ndarray) -> int:
     """Count one of `bucket`; a new one is noted at `end`. Returns the new end."""
     if tally[bucket] == 0:
@@ -120,7 +120,7 @@ def _add(bucket: int, buckets: np.ndarray, end: int, tally: np.ndarray) -> int:
     return end
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _tokens(
     chars: np.ndarray,
     kinds: np.ndarray,
@@ -149,7 +149,7 @@ def _tokens(
     return end
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _runs(
     chars: np.ndarray, kinds: np.ndarray, start: int, stop: int, shortest: int, longest: int, bits: int,
     buckets: np.ndarray, end: int, tally: np.ndarray,
@@ -167,7 +167,7 @@ def _runs(
             gram = _RUNS
             for place in range(first, min(first + longest, last + 1)):
                 gram = fold(gram, np.uint64(chars[place]) if at <= place < last else space)
-                if place - first + 1 >= shortest:
+                if place - first + 1 >= shortest and place >= at:
                     end = _add(size + _bucket(gram, bits), buckets, end, tally)
         at = last
     return end

@@ -11,7 +11,7 @@ from kartoteka.evaluation.confusion import confusion, macro_f1
 from kartoteka.sentiment.grams import Grams, Shape, count_grams
 from kartoteka.sentiment.ngrams import Parameters, features
 from kartoteka.sentiment.settings import NgramSettings
-from kartoteka.sentiment.temperature import fit_temperature
+from kartoteka.sentiment.temperature import fit_temperature, nll
 from kartoteka.sentiment.texts import CLASSES
 
 if TYPE_CHECKING:
@@ -49,13 +49,15 @@ def fit_ngrams(
     used = np.flatnonzero(idf)
     learned, asked = features(grams, idf)[:, used], features(count_grams(held, shape), idf)[:, used]
     tried = {strength: _fit(learned, labels, strength, settings.balanced, seed) for strength in settings.strengths}
+    logits = {strength: asked @ weights + bias for strength, (weights, bias) in tried.items()}
     scores = {
-        strength: float(macro_f1(confusion(held_labels, (asked @ weights + bias).argmax(axis=1), len(CLASSES))))
-        for strength, (weights, bias) in tried.items()
+        strength: float(macro_f1(confusion(held_labels, found.argmax(axis=1), len(CLASSES))))
+        for strength, found in logits.items()
     }
-    best = max(scores, key=lambda strength: scores[strength])
+    # Of equals the one that is surer of what is right: texts too easy to tell strengths apart leave that
+    best = max(scores, key=lambda strength: (scores[strength], -nll(logits[strength], held_labels)))
     weights, bias = tried[best]
-    temperature = fit_temperature(asked @ weights + bias, held_labels)
+    temperature = fit_temperature(logits[best], held_labels)
     whole = np.zeros((shape.buckets, len(CLASSES)), np.float32)
     whole[used] = weights / temperature
     return Fitted(shape, Parameters(whole, bias / temperature, idf), scores, best, temperature)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 DESCRIPTION, WEIGHTS = "ngrams.json", "ngrams.safetensors"
 KIND, FORMAT = "kartoteka-ngrams", 1
 #: Texts that are classified together: bounds the memory.
-_BLOCK = 2048
+_BLOCK = 512
 #: 1 + ln of how often a gram occurs in a text; after the thousandth time nothing is added.
 _SUBLINEAR = np.append(0.0, 1 + np.log(np.arange(1, 1001)))
 
@@ -81,7 +81,7 @@ def features(grams: Grams, idf: np.ndarray) -> csr_array:
     return csr_array((values, grams.buckets, grams.offsets), shape=(len(grams.offsets) - 1, len(idf)))
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _weigh(
     buckets: np.ndarray, counts: np.ndarray, offsets: np.ndarray, idf: np.ndarray, sublinear: np.ndarray
 ) -> np.ndarray:

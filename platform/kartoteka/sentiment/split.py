@@ -16,7 +16,7 @@ def validation_of(given: Texts, share: float, seed: int) -> np.ndarray:
 
     They are those whose own split says so; where none does, a `share` of the labelled ones.
     """
-    labelled = np.array(given.labels) != UNLABELLED
+    labelled = np.array(given.labels, np.int64) != UNLABELLED
     chosen = labelled & np.array(given.validation, bool)
     if labelled.any() and not chosen.any():
         return apart(given, share, f"validation:{seed}")
@@ -26,13 +26,13 @@ def validation_of(given: Texts, share: float, seed: int) -> np.ndarray:
 
 def apart(given: Texts, share: float, salt: str) -> np.ndarray:
     """A `share` of the labelled texts, chosen by hash and `salt`, and whatever begins like one of them, bool [n]."""
-    labelled, sides = np.array(given.labels) != UNLABELLED, side_keys(given.texts)
+    labelled, sides = np.array(given.labels, np.int64) != UNLABELLED, side_keys(given.texts)
     return np.isin(sides, sides[labelled][held_out(sides[labelled], share, salt)])
 
 
 def check_classes(given: Texts, training: np.ndarray) -> None:
     """Raise `ValueError` where a class has no text to learn from among the rows `training`, bool [n]."""
-    counts = np.bincount(np.array(given.labels)[training] + 1, minlength=len(CLASSES) + 1)[1:]
+    counts = np.bincount(np.array(given.labels, np.int64)[training] + 1, minlength=len(CLASSES) + 1)[1:]
     if missing := [name for name, count in zip(CLASSES, counts, strict=True) if not count]:
         others = "; ".join(f"{count:,} rows: {reason}" for reason, count in given.reasons().items())
         raise ValueError(
