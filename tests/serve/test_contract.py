@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import schemathesis
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, assume, given, settings
 from schemathesis.generation import GenerationMode
 from schemathesis.specs.openapi import checks
 
@@ -43,7 +43,9 @@ def test_the_contract_is_kept(label: str, mode: GenerationMode, served: Any) -> 
         suppress_health_check=list(HealthCheck),
     )
     def kept(case: schemathesis.Case) -> None:
-        case.headers.clear()  # A header that HTTP itself forbids is refused by the server, before us.
+        # Headers that HTTP forbids, and request lines over 64 KiB, are refused by the HTTP server, before us.
+        case.headers.clear()
+        assume(len(str(case.query)) < 8000)
         case.call_and_validate(base_url=served.url, headers={"X-API-Key": served.key}, checks=CHECKS)
 
     kept()
