@@ -68,21 +68,21 @@ class Held(Generic[T]):
 
     def __init__(self, open_edition: Callable[[EditionRef], T]) -> None:
         self._open = open_edition
-        self._opened: OrderedDict[str, asyncio.Task[T]] = OrderedDict()
+        self._opened: OrderedDict[EditionRef, asyncio.Task[T]] = OrderedDict()
 
     async def get(self, ref: EditionRef) -> T:
         """What belongs to `ref`, opened once however many ask. Raises `ValueError`: it cannot be opened."""
-        task = self._opened.get(ref.digest)
+        task = self._opened.get(ref)
         if task is None:
-            task = self._opened[ref.digest] = asyncio.create_task(asyncio.to_thread(self._checked, ref))
+            task = self._opened[ref] = asyncio.create_task(asyncio.to_thread(self._checked, ref))
         try:
             found = await asyncio.shield(task)
         except Exception:
-            if self._opened.get(ref.digest) is task:
-                del self._opened[ref.digest]
+            if self._opened.get(ref) is task:
+                del self._opened[ref]
             raise
-        if ref.digest in self._opened:
-            self._opened.move_to_end(ref.digest)
+        if ref in self._opened:
+            self._opened.move_to_end(ref)
             while len(self._opened) > HELD:
                 self._opened.popitem(last=False)
         return found

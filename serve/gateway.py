@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from fastapi import FastAPI
 from ray import serve
+from ray.exceptions import RayTaskError
 from ray.serve.handle import DeploymentHandle
 
 from kartoteka import __version__, edition
@@ -60,7 +61,7 @@ class Gateway:
             if self.ref is None:
                 raise
             _log.exception("edition %s is refused", ref.name)
-            self.refused = f"{ref.name}: {str(error).splitlines()[0]}" if isinstance(error, ValueError) else ref.name
+            self.refused = refusal(ref, error)
             return
         figures.edition(ref.name, self.ref.name if self.ref else None)
         self.ref, self.facts, self.refused = ref, facts, None
@@ -149,6 +150,13 @@ class Gateway:
         """How many tokens of `texts` the encoder reads."""
         with as_problems():
             return await self.encoder.count.remote(self.context, texts)
+
+
+def refusal(ref: EditionRef, error: Exception) -> str:
+    """Why an edition is refused, without the folder it lies in."""
+    cause = error.cause if isinstance(error, RayTaskError) else error
+    reason = str(cause).splitlines()[0] if isinstance(cause, ValueError) else type(cause).__name__
+    return f"{ref.name}: {reason.replace(ref.path, ref.name)}"
 
 
 def shown(model: dict[str, Any]) -> dict[str, Any]:

@@ -5,9 +5,9 @@
     with Client("http://127.0.0.1:8000", key=KEY) as client:
         client.keyphrases([{"title": "Passive safety of reactors", "abstract": "..."}], k=10)
 
-What can pass is asked again: 503 and 429 after the time the service names, a lost connection after a moment. Nothing
-that is asked here changes the service, so asking twice does no harm. Answers are its JSON; its `/docs` describe each
-field.
+What can pass is asked again: 503 and 429 after the time the service names; after a moment a lost connection, or a proxy
+that lost the service. Nothing that is asked here changes the service, so asking twice does no harm. Answers are its
+JSON; its `/docs` describe each field.
 """
 
 from __future__ import annotations
@@ -226,13 +226,22 @@ class _Attempts:
         together ("equal jitter": Brooker, Exponential backoff and jitter, AWS 2015), after what the service asks for.
         """
         answered = isinstance(outcome, httpx.Response)
-        again = outcome.status_code in _AGAIN if answered else isinstance(outcome, _LOST)
+        again = _may_pass(outcome) if answered else isinstance(outcome, _LOST)
         if not again or self._left == 0:
             return None
         wait = self._pause * random.uniform(0.5, 1.0) + (_retry_after(outcome) if answered else 0.0)
         self._left -= 1
         self._pause *= 2
         return wait if time.monotonic() + wait < self._until else None
+
+
+def _may_pass(answer: httpx.Response) -> bool:
+    """Whether asking again may help: the service is busy, or what stands before it lost the process that answered.
+
+    A fault of the service's own is a problem in JSON, and will be the same again.
+    """
+    of_proxy = answer.status_code >= 500 and not answer.headers.get("content-type", "").endswith("json")
+    return of_proxy or answer.status_code in _AGAIN
 
 
 def _check(timeout: float, retries: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -11,25 +12,24 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from reindexing import CONFIG, start_reindex, write_corpus
 from serve_asking import Heard, asking
 
 from kartoteka import edition as editions
 from kartoteka.client import Client
+from kartoteka.online.keyphrases import Indexer
+from kartoteka.stages.vectors import matrix_of
 from serve.editions import EditionRef
 from serve.rollout import turn_to
 
 
 @pytest.fixture(scope="module")
-def other_edition(ray_session: str, tiny_encoder: Path, small_edition: Path, tmp_path_factory: Any) -> Path:
-    """An edition of the same documents with other keyphrases: its archive is ranked by votes. It lies beside the first."""
-    folder = tmp_path_factory.mktemp("other")
-    (folder / "config.toml").write_text(CONFIG.replace("[keyphrases]", '[keyphrases]\nmethod = "votes"'))
+def other_edition(small_edition: Path) -> Path:
+    """The same documents beside the first edition, their keyphrases ranked by votes: its answers are others."""
     place = small_edition.with_name("other")
-    arguments = [str(write_corpus(folder / "corpus")), "--edition", str(place), "--encoder", str(tiny_encoder)]
-    process = start_reindex(ray_session, [*arguments, "--config", str(folder / "config.toml")], {})
-    _, errors = process.communicate(timeout=240)
-    assert process.returncode == 0, errors
+    shutil.copytree(small_edition, place)
+    manifest = json.loads((place / "manifest.json").read_text())
+    manifest["config"]["keyphrases"]["method"] = "votes"
+    (place / "manifest.json").write_text(json.dumps(manifest))
     return place
 
 
@@ -41,8 +41,11 @@ def back(served: Any) -> Iterator[None]:
 
 
 def expected_phrases(edition: Path) -> list[list[str]]:
-    rows = editions.open(edition).table("keyphrases").to_table().to_pylist()
-    return [[k["phrase"] for k in row["keyphrases"]] for row in rows]
+    """What the library says of each document, by the vectors that the edition holds."""
+    indexer = Indexer.open(str(edition))
+    vectors = matrix_of(editions.open(edition).table("embeddings").to_table()["vector"])
+    values = [indexer.normalise(d["title"], d["abstract"], d["lang"], d["id"]) for d in documents_of(edition)]
+    return [[k["phrase"] for k in found] for found in indexer.suggest(values, vectors)]
 
 
 def documents_of(edition: Path) -> list[dict[str, Any]]:
@@ -102,6 +105,7 @@ def test_what_is_new_since_another_edition(served: Any, other_edition: Path) -> 
         assert client.similar(text="reactor", filters={"new_since": "other"})["results"] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("deployment", ["Encoder", "Gateway"])
 def test_a_replica_that_is_killed_under_load_is_not_noticed(served: Any, deployment: str) -> None:
     documents = documents_of(served.edition)
