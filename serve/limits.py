@@ -86,7 +86,7 @@ class Limits:
         The server holds a client to the length it has declared; a body without one is read here, up to the limit.
         """
         declared = headers.get("Content-Length")
-        if declared is None:
+        if declared is None or not declared.isdecimal():
             return await self._read(receive)
         if int(declared) > self._settings.max_body_bytes:
             raise self._too_large()

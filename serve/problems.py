@@ -19,7 +19,15 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.json_schema import models_json_schema
-from ray.exceptions import ActorDiedError, ActorUnavailableError, RayTaskError
+from ray.exceptions import (
+    LocalRayletDiedError,
+    NodeDiedError,
+    ObjectLostError,
+    OutOfMemoryError,
+    RayActorError,
+    RayTaskError,
+    WorkerCrashedError,
+)
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
@@ -37,7 +45,9 @@ _SHOWN_CHARACTERS = 100
 _SHOWN_ERRORS = 20
 #: Seconds after which to ask again where nothing better is known: a replica that died is replaced in about that time.
 _RETRY_S = 1.0
-_BUSY = (BackPressureError, DeploymentUnavailableError, ActorDiedError, ActorUnavailableError)
+#: What a call fails with when its replica, or the node, or what it has answered is lost; another replica will do.
+_LOST = (RayActorError, NodeDiedError, ObjectLostError, WorkerCrashedError, LocalRayletDiedError, OutOfMemoryError)
+_BUSY = (BackPressureError, DeploymentUnavailableError, *_LOST)
 
 
 class Problem(Exception):
@@ -172,7 +182,8 @@ async def _of_problem(request: Request, error: Exception) -> _Answer:
 
 async def _of_busy(request: Request, error: Exception) -> _Answer:
     known = error.retry_after_s if isinstance(error, BackPressureError) else None
-    return busy("the service is at capacity", known or _RETRY_S).response()
+    detail = "the service has lost a part" if isinstance(error, _LOST) else "the service is at capacity"
+    return busy(detail, known or _RETRY_S).response()
 
 
 async def _of_http(request: Request, error: Exception) -> _Answer:

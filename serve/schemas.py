@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 
 #: Results of one request at most, and how deep a search may page.
 MOST_RESULTS = 1000
@@ -17,6 +18,23 @@ Language = Annotated[str, StringConstraints(pattern="^[a-z]{2,3}$")]
 Year = Annotated[int, Field(ge=-32_767, le=32_767)]
 Score = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Few = Annotated[int, Field(ge=1, le=MOST_RESULTS)]
+
+
+def _has_words(text: str) -> str:
+    if not re.search(r"\w", text):
+        raise ValueError("holds no word")
+    return text
+
+
+def _is_name(text: str) -> str:
+    if not re.fullmatch(r"\w[\w.-]{0,199}", text):
+        raise ValueError("is no name of an edition")
+    return text
+
+
+# Not patterns of the schema: a client's JSON Schema reads `\w` as ECMA-262 has it, and refuses every Russian query.
+Words = Annotated[str, StringConstraints(min_length=1, max_length=2000), AfterValidator(_has_words)]
+EditionName = Annotated[str, AfterValidator(_is_name)]
 
 
 class Request(BaseModel):
@@ -96,7 +114,7 @@ class FiltersIn(Request):
     year_to: Year | None = None
     langs: list[Language] = Field(default=[], max_length=200)
     added_since: Annotated[dt.date, Field(strict=False)] | None = None
-    new_since: str | None = Field(default=None, pattern=r"^[\w][\w.-]{0,199}$")
+    new_since: EditionName | None = None
     exclude: list[Id] = Field(default=[], max_length=10_000)
 
     @model_validator(mode="after")
@@ -148,7 +166,7 @@ class EmbeddingsRequest(BaseModel):
 
 def _listed(value: Any) -> Any:
     """`langs=en,ru` is `langs=en&langs=ru`."""
-    return [part for item in value for part in item.split(",") if part] if isinstance(value, list) else value
+    return [part for item in value for part in item.split(",")] if isinstance(value, list) else value
 
 
 class SearchQuery(BaseModel):
@@ -156,15 +174,19 @@ class SearchQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    q: Annotated[str, StringConstraints(min_length=1, max_length=2000, pattern=r"\w")]
+    q: Words
     k: Few = 10
     offset: int = Field(default=0, ge=0, le=DEEPEST - 1)
     lang: Language | None = None
     year_from: Year | None = None
     year_to: Year | None = None
-    langs: Annotated[list[Language], BeforeValidator(_listed)] = Field(default=[], max_length=200)
+    langs: Annotated[list[Language], BeforeValidator(_listed)] = Field(
+        default=[],
+        max_length=200,
+        json_schema_extra={"items": {"type": "string", "pattern": "^[a-z]{2,3}(,[a-z]{2,3})*$"}},
+    )
     added_since: dt.date | None = None
-    new_since: str | None = Field(default=None, pattern=r"^[\w][\w.-]{0,199}$")
+    new_since: EditionName | None = None
     exclude: list[Id] = Field(default=[], max_length=1000)
 
     @model_validator(mode="after")

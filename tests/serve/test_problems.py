@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from jsonschema import Draft202012Validator
 from pydantic import BaseModel, ConfigDict
-from ray.exceptions import RayTaskError
+from ray.exceptions import ActorDiedError, NodeDiedError, OwnerDiedError, RayTaskError
 from ray.serve.exceptions import BackPressureError
 
 from serve.problems import Problem, ProblemDetails, busy, install, responses
@@ -35,6 +35,10 @@ ERRORS = {
     "remote": elsewhere(Problem(404, "no document 7", slug="unknown-document", extensions={"id": "7"})),
     "full": BackPressureError(9, 8, 503, 2.5),
     "remote-full": elsewhere(BackPressureError(9, 8, 503, 2.5)),
+    "died": ActorDiedError(),
+    "remote-died": elsewhere(ActorDiedError()),
+    "remote-node": elsewhere(NodeDiedError("secret-host")),
+    "remote-lost": elsewhere(OwnerDiedError("0" * 56, None, "secret")),
     "fault": ValueError("/srv/secret.py: weights are torn"),
     "remote-fault": elsewhere(ValueError("/srv/secret.py: weights are torn")),
 }
@@ -83,6 +87,12 @@ def test_a_full_queue_says_when_to_come_again(client: TestClient, name: str) -> 
     answer = client.get(f"/raise/{name}")
     assert problem(answer)["status"] == 503
     assert answer.headers["retry-after"] == "3"
+
+
+@pytest.mark.parametrize("name", ["died", "remote-died", "remote-node", "remote-lost"])
+def test_a_lost_replica_is_a_reason_to_ask_again(client: TestClient, name: str) -> None:
+    answer = client.get(f"/raise/{name}")
+    assert (problem(answer)["status"], answer.headers["retry-after"]) == (503, "1")
 
 
 @pytest.mark.parametrize("name", ["fault", "remote-fault"])
