@@ -103,6 +103,7 @@ class Encoder:
             model = load_encoder(given or identity["name"], revision=identity.get("revision"), settings=settings)
             if model.identity["sha256"] != identity["sha256"]:
                 raise ValueError(f"encoder: {identity['name']} has not the weights that the edition was made with")
+            model.encode(["warm up"])  # the first batch loads and compiles what the others find ready
             self._models[key] = model
         return self._models[key]
 

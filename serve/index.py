@@ -84,7 +84,9 @@ def open_index(ref: EditionRef) -> SearchIndex:
     """Map the indexes of an edition. Raises `ValueError` naming what is missing."""
     from kartoteka.online.index import SearchIndex
 
-    return SearchIndex.open(ref.path)
+    index = SearchIndex.open(ref.path)
+    index.warm_up()
+    return index
 
 
 def filters_of(values: dict[str, Any], ref: EditionRef) -> Filters:

@@ -91,6 +91,7 @@ def open_ranking(ref: EditionRef, given: str | None) -> tuple[Indexer, str | Non
     from kartoteka.ranking.directory import open_ranker
 
     indexer = Indexer.open(ref.path)
+    indexer.warm_up()
     if not indexer.needs_trained:
         return indexer, None
     return indexer, open_ranker(given or indexer.ranker["name"]).separator

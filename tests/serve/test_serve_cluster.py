@@ -48,8 +48,8 @@ if __name__ == "__main__":
             time.sleep(0.2)
     answers = [(number % len(documents), answer["results"][0]["keyphrases"]) for number, answer in heard.answers]
     phrases = [(number, [k["phrase"] for k in found]) for number, found in answers]
-    print(json.dumps({"before": before, "after": len(phrases) - at_removal, "answers": phrases,
-                      "failures": list(map(str, heard.failures))}))
+    found = {"before": before, "after": len(phrases) - at_removal, "answers": phrases}
+    Path(sys.argv[3]).write_text(json.dumps(found | {"failures": list(map(str, heard.failures))}))
     serve.shutdown()
     ray.shutdown()
     cluster.shutdown()
@@ -69,12 +69,12 @@ def test_a_node_that_goes_while_it_is_asked(small_edition: Path, tmp_path: Path)
     environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     environment |= {"PYTHONPATH": path, "RAY_TMPDIR": folder, "OMP_NUM_THREADS": "1"}
     result = subprocess.run(
-        [sys.executable, tmp_path / "two_nodes.py", small_edition, tmp_path / "documents.jsonl"],
+        [sys.executable, tmp_path / "two_nodes.py", small_edition, tmp_path / "documents.jsonl", tmp_path / "heard.json"],
         env=environment, text=True, capture_output=True, timeout=290,
     )  # fmt: skip
     shutil.rmtree(folder, ignore_errors=True)
     assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
-    heard = json.loads(result.stdout.splitlines()[-1])
+    heard = json.loads((tmp_path / "heard.json").read_text())
     assert heard["failures"] == []
     assert heard["before"] > 0
     assert heard["after"] >= 200

@@ -32,11 +32,11 @@ class RefusedDocument(ValueError):
     """A record that cannot be a document: the `reason` and `detail` that quarantine would show."""
 
     def __init__(self, refusal: Refusal) -> None:
-        self.refusal = refusal
+        self.reason, self.detail = str(refusal.reason), refusal.detail
         super().__init__(f"document: {refusal.reason}: {refusal.detail}")
 
     def __reduce__(self) -> tuple[type[RefusedDocument], tuple[Refusal]]:
-        return RefusedDocument, (self.refusal,)
+        return RefusedDocument, (Refusal(self.reason, self.detail),)
 
 
 class Indexer:
@@ -66,6 +66,14 @@ class Indexer:
             VectorSettings.parse(config["vectors"]),
         )
         return Indexer(edition, sources.open(), Catalogue.open(edition.storage.local(CATALOGUE)))
+
+    def warm_up(self) -> None:
+        """Suggest once, so that no request waits until a kernel is compiled, or read from its cache."""
+        vectors, trained = (
+            np.ones((1, 1 if arrays is None else arrays.document_codes.shape[1]))
+            for arrays in (self.suggester.vectors, self.suggester.trained)
+        )
+        self.suggest([self.normalise("warm up", "")], vectors, trained if self.needs_trained else None)
 
     def normalise(
         self, title: str, abstract: str, lang: str | None = None, identity: str | None = None
