@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import copy
-import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-
-ROOT = Path(__file__).parents[2]
-KEYS = {"name": "tests", "scopes": ["keyphrases", "similar", "sentiment", "search", "documents", "embed"]}
+from serve_configuration import configuration, free_port
 
 
 @dataclass(frozen=True)
@@ -24,28 +20,6 @@ class Served:
     edition: Path
     encoder: Path
     config: dict[str, Any]
-
-
-def free_port() -> int:
-    """A port that nobody listens on at the moment."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]
-
-
-def configuration(edition: Path, port: int, **args: Any) -> dict[str, Any]:
-    """`serve/local.yaml` for a test: no CPU is reserved, for the session's cluster has two; no replica comes or goes."""
-    from serve.config import checked, read_config
-
-    config = copy.deepcopy(read_config(ROOT / "serve" / "local.yaml"))
-    config["http_options"] |= {"host": "127.0.0.1", "port": port}
-    app = config["applications"][0]
-    app["args"] |= {"edition": str(edition)} | args
-    for deployment in app["deployments"]:
-        deployment["ray_actor_options"] = {"num_cpus": 0}
-        if deployment.pop("autoscaling_config", None):
-            deployment["num_replicas"] = 1
-    return checked(config)
 
 
 @pytest.fixture(scope="session")

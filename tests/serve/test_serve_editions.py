@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from serve_asking import Heard, asking
+from serve_configuration import documents_of
 
 from kartoteka import edition as editions
 from kartoteka.client import Client
@@ -46,11 +47,6 @@ def expected_phrases(edition: Path) -> list[list[str]]:
     vectors = matrix_of(editions.open(edition).table("embeddings").to_table()["vector"])
     values = [indexer.normalise(d["title"], d["abstract"], d["lang"], d["id"]) for d in documents_of(edition)]
     return [[k["phrase"] for k in found] for found in indexer.suggest(values, vectors)]
-
-
-def documents_of(edition: Path) -> list[dict[str, Any]]:
-    columns = ["id", "title", "abstract", "lang"]
-    return editions.open(edition).table("documents").to_table(columns=columns).to_pylist()
 
 
 def wrong(heard: Heard, expected: dict[str, list[list[str]]]) -> list[int]:

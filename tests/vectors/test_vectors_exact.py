@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kartoteka.vectors.choose import train
+from kartoteka.vectors.codes import FEW
 from kartoteka.vectors.exact import widen
 from kartoteka.vectors.index import ShardedVectors
 from kartoteka.vectors.shard import build_shard
@@ -56,9 +57,9 @@ def test_any_sharding_with_duplicates_and_filters_is_the_definition(
     # few distinct values: many equal vectors and equal scores
     vectors = rng.integers(-1, 2, (rows, 3)).astype(np.float16 if half else np.float32)
     index = build(vectors, sorted(min(cut, rows) for cut in cuts), tmp_path_factory.mktemp("vectors"))
-    queries = rng.integers(-2, 3, (4, 3)).astype(np.float32)
+    queries = rng.integers(-2, 3, (FEW + 1, 3)).astype(np.float32)
     for k, share in zip(ks, (0.2, 0.8, 1.0), strict=True):
-        exclude = rng.integers(-1, max(rows, 1), 4)
+        exclude = rng.integers(-1, max(rows, 1), len(queries))
         allowed = rng.random(rows) < share
         found = index.search(queries, k, exclude, allowed)
         expected = by_definition(vectors, queries, k, exclude, allowed)
@@ -66,6 +67,9 @@ def test_any_sharding_with_duplicates_and_filters_is_the_definition(
         np.testing.assert_array_equal(found[1], expected[1])
         as_numbers = index.search(queries, k, exclude, np.flatnonzero(allowed))
         np.testing.assert_array_equal(as_numbers[0], expected[0])
+        few = index.search(queries[:FEW], k, exclude[:FEW], allowed)  # by codes, not by a product
+        np.testing.assert_array_equal(few[0], expected[0][:FEW])
+        np.testing.assert_array_equal(few[1], expected[1][:FEW])
 
 
 def test_the_neighbours_are_those_of_faiss_flat_whatever_the_shards(tmp_path) -> None:
@@ -84,9 +88,11 @@ def test_the_neighbours_are_those_of_faiss_flat_whatever_the_shards(tmp_path) ->
 
 def test_more_equal_vectors_than_any_buffer_holds(tmp_path) -> None:
     vectors = np.tile(unit(np.random.default_rng(1), 1, 8), (6000, 1))
-    numbers, scores = build(vectors, [3000], tmp_path).search(vectors[:1], 5, np.array([2]))
-    assert numbers.tolist() == [[0, 1, 3, 4, 5]]
-    assert np.ptp(scores) == 0
+    index = build(vectors, [3000], tmp_path)
+    for queries in (1, FEW + 1):
+        numbers, scores = index.search(vectors[:queries], 5, np.full(queries, 2))
+        assert numbers.tolist() == [[0, 1, 3, 4, 5]] * queries
+        assert np.ptp(scores) == 0
 
 
 def test_every_finite_float16_is_widened_exactly() -> None:

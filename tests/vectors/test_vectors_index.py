@@ -88,6 +88,12 @@ def test_recall_and_filters(trained, vectors, tmp_path) -> None:
         assert kept >= least
 
 
+def test_vectors_by_number(trained, vectors, tmp_path) -> None:
+    index = build(vectors, [10, 2500, 2500], trained[1], tmp_path, trained[0])
+    numbers = np.array([5999, 10, 9, 2500, 2499, 9])
+    np.testing.assert_array_equal(index.vectors_of(numbers), vectors[numbers].astype(np.float32))
+
+
 def test_training_twice_gives_equal_bytes(trained, vectors, tmp_path) -> None:
     settings, quantiser = trained
     assert train(vectors[::2], len(vectors), settings) == quantiser
@@ -168,7 +174,7 @@ def test_wrong_arguments(arguments, message, trained, vectors, tmp_path) -> None
         index.search(**{"queries": vectors[:1].astype(np.float32), **arguments})
 
 
-@pytest.mark.parametrize("name", ["vectors.npy", "lists.faiss", "ids.arrow", "shard.json"])
+@pytest.mark.parametrize("name", ["vectors.npy", "codes.npy", "scale.npy", "lists.faiss", "ids.arrow", "shard.json"])
 def test_a_torn_or_missing_file_is_named(name, trained, vectors, tmp_path) -> None:
     build(vectors[:50], [], trained[1], tmp_path)
     path = tmp_path / "00000" / name

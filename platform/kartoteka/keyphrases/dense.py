@@ -14,6 +14,7 @@ from numba import njit
 
 from kartoteka.keyphrases.archive import Archive, ArchiveArrays
 from kartoteka.keyphrases.pool import Asked, Pool
+from kartoteka.vectors.codes import quantise
 
 #: Columns of `dense_features`.
 DENSE = ("cosine", "cosine_below_best", "centroid", "centroid_below_best", "coherence", "carrier_cosine")
@@ -45,14 +46,6 @@ def open_vectors(folder: Path) -> VectorArrays | None:
     if not (folder / "centroid_row.npy").exists():
         return None
     return VectorArrays(*(np.load(folder / f"{name}.npy", mmap_mode="r") for name in VectorArrays._fields))
-
-
-def quantise(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Codes int8 [n, d] and scales float32 [n] of float [n, d] vectors; a zero vector stays zero."""
-    vectors = np.asarray(vectors, np.float32)
-    scale = np.abs(vectors).max(axis=1, initial=0.0) / 127
-    codes = np.rint(vectors / np.where(scale > 0, scale, 1)[:, None]).astype(np.int8)
-    return codes, scale.astype(np.float32)
 
 
 def write_vectors(

@@ -124,7 +124,7 @@ def _probes(index: faiss.IndexIVF, sample: np.ndarray, settings: VectorSettings)
     best = np.full((len(rows), NEIGHBOURS), -1, np.int64)
     scores = np.zeros((len(rows), NEIGHBOURS), np.float32)
     norm = float(np.linalg.norm(sample, axis=1).max()) * 1.0001
-    nearest(sample[rows], sample, np.arange(len(sample)), norm, rows, best, scores, np.zeros(len(rows), np.int64))
+    nearest(sample[rows], sample, np.arange(len(sample)), 0, norm, rows, best, scores, np.zeros(len(rows), np.int64))
     probes = min(settings.probes or 1, index.nlist)
     while True:
         index.nprobe = probes

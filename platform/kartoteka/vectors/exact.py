@@ -31,21 +31,22 @@ def rounding(queries: np.ndarray, norm: float) -> np.ndarray:
 def nearest(
     queries: np.ndarray,
     vectors: np.ndarray,
-    numbers: np.ndarray,
+    rows: np.ndarray,
+    base: int,
     norm: float,
     exclude: np.ndarray,
     best: np.ndarray,
     scores: np.ndarray,
     filled: np.ndarray,
 ) -> None:
-    """Merge the nearest of `vectors` into the lists `best` int64 and `scores` float32 [q, k], `filled` long.
+    """Merge the nearest of `vectors[rows]` into the lists `best` int64 and `scores` float32 [q, k], `filled` long.
 
-    `vectors`: float16 or float32 [n, d], `numbers` int64 [n] ascending, none of which the lists hold; `norm` at least
-    that of every vector; `exclude` int64 [q]: a number left out of that query's list.
+    `vectors`: float16 or float32 [n, d]; `rows` int64 ascending, which the lists call `base` and up and hold none of;
+    `norm` at least that of every vector; `exclude` int64 [q]: a number left out of that query's list.
     """
     k = best.shape[1]
-    capacity = min(4 * k + 1024, len(vectors) + 1)
-    wide = np.empty((min(ROWS, len(vectors)), queries.shape[1]), np.float32)
+    capacity = min(4 * k + 1024, len(rows) + 1)
+    wide = np.empty((min(ROWS, len(rows)), queries.shape[1]), np.float32)
     products = np.empty(min(QUERIES, len(queries)) * len(wide), np.float32)
     for first in range(0, len(queries), QUERIES):
         part = slice(first, first + QUERIES)
@@ -57,16 +58,19 @@ def nearest(
         limit = np.full(len(asked), min(capacity, 2 * k + 64))
         least = np.finfo(np.float32).min  # above -inf, which stands for what is left out
         keep = np.where(filled[part] == k, scores[part, -1] - slack, least).astype(np.float32)
-        for low in range(0, len(vectors), ROWS):
-            width = min(ROWS, len(vectors) - low)
-            widen(vectors[low : low + width], wide[:width])
+        left_out = exclude[part] - base
+        for low in range(0, len(rows), ROWS):
+            these = rows[low : low + ROWS]
+            width = len(these)
+            whole = these[-1] - these[0] + 1 == width  # next to each other: no copy
+            widen(vectors[these[0] : these[-1] + 1] if whole else vectors[these], wide[:width])
             product = np.matmul(asked, wide[:width].T, out=products[: len(asked) * width].reshape(len(asked), width))
-            _collect(product, low, numbers, exclude[part], slack, k, bounds, found, count, keep, limit)
+            _collect(product, low, rows, left_out, slack, k, bounds, found, count, keep, limit)
         _prune(slack, k, bounds, found, count)
-        rows = [found[q, : count[q]] for q in range(len(asked))]
+        near = [rows[found[q, : max(count[q], 0)]] for q in range(len(asked))]
         for q in np.flatnonzero(count < 0):  # more vectors are the same to float32 than the buffer holds
-            rows[q] = np.flatnonzero(numbers != exclude[first + q])
-        compare(asked, vectors, rows, numbers, best[part], scores[part], filled[part])
+            near[q] = rows[rows != left_out[q]]
+        compare(asked, vectors, near, base, best[part], scores[part], filled[part])
 
 
 def widen(source: np.ndarray, target: np.ndarray) -> None:
@@ -91,25 +95,25 @@ def compare(
     queries: np.ndarray,
     vectors: np.ndarray,
     rows: Sequence[np.ndarray],
-    numbers: np.ndarray,
+    base: int,
     best: np.ndarray,
     scores: np.ndarray,
     filled: np.ndarray,
 ) -> None:
-    """Merge `rows[q]` int64 of `vectors`, whose `numbers` these are, into list `q` by their float64 inner products."""
+    """Merge `rows[q]` int64 of `vectors`, as numbers from `base` on, into list `q` by their float64 inner products."""
     every = np.concatenate(rows) if len(rows) else np.zeros(0, np.int64)
     asked = np.repeat(np.arange(len(rows)), [len(row) for row in rows])
     for low in range(0, len(every), GATHER):
         chosen = every[low : low + GATHER]
         gathered = np.ascontiguousarray(vectors[chosen], np.float32)
-        _decide(queries, gathered, asked[low : low + GATHER], numbers[chosen], best, scores, filled)
+        _decide(queries, gathered, asked[low : low + GATHER], chosen + base, best, scores, filled)
 
 
 @numba.njit(cache=True, nogil=True)
 def _collect(
     product: np.ndarray,
     low: int,
-    numbers: np.ndarray,
+    rows: np.ndarray,
     exclude: np.ndarray,
     slack: np.ndarray,
     k: int,
@@ -127,8 +131,8 @@ def _collect(
         if count[q] < 0:
             continue
         row = product[q]
-        left_out = np.searchsorted(numbers[low : low + width], exclude[q])
-        if left_out < width and numbers[low + left_out] == exclude[q]:
+        left_out = np.searchsorted(rows[low : low + width], exclude[q])
+        if left_out < width and rows[low + left_out] == exclude[q]:
             row[left_out] = -np.inf
         largest[:] = -np.inf
         for first in range(0, width, RUNS):

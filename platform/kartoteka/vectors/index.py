@@ -13,6 +13,7 @@ from threadpoolctl import ThreadpoolController
 from kartoteka.allowed import Allowed
 from kartoteka.folders import open_shards
 from kartoteka.vectors.choose import KIND, check
+from kartoteka.vectors.codes import FEW, nearest_by_codes
 from kartoteka.vectors.exact import compare, nearest
 from kartoteka.vectors.settings import VectorSettings
 from kartoteka.vectors.shard import Shard
@@ -82,8 +83,8 @@ class ShardedVectors:
         best = np.full((len(queries), k), -1, np.int64)
         scores = np.zeros((len(queries), k), np.float32)
         filled = np.zeros(len(queries), np.int64)
-        share = 1.0 if kept is None else kept.share
-        if self.exact or share <= self.settings.scan_below:
+        share, count = (1.0, self.documents) if kept is None else (kept.share, kept.count)
+        if self.exact or share <= self.settings.scan_below or count <= self.settings.exact_below:
             self._scan(queries, exclude, kept, best, scores, filled)
         elif len(queries):
             self._probe(queries, exclude, kept, share, best, scores, filled)
@@ -105,12 +106,14 @@ class ShardedVectors:
     ) -> None:
         """Compare everything, or everything that is allowed."""
         for s, shard in enumerate(self.shards):
-            vectors, rows = shard.vectors, np.arange(len(shard))
-            if kept is not None:
-                rows = kept.rows(*self.bases[s : s + 2])
-                vectors = vectors[rows]
+            base, end = self.bases[s : s + 2]
+            rows = np.arange(len(shard)) if kept is None else kept.rows(base, end)
+            lists = (rows, base, shard.norm, exclude, best, scores, filled)
+            if len(queries) <= FEW:
+                nearest_by_codes(queries, shard.vectors, shard.codes, *lists)
+                continue
             with _BLAS.limit(limits=self.settings.threads, user_api="blas"):
-                nearest(queries, vectors, rows + self.bases[s], shard.norm, exclude, best, scores, filled)
+                nearest(queries, shard.vectors, *lists)
 
     def _probe(
         self,
@@ -142,6 +145,5 @@ class ShardedVectors:
         order = np.lexsort((union, -bound, union < 0), axis=1)[:, : wide - 1]
         union = np.sort(np.take_along_axis(union, order, axis=1), axis=1)
         for s, shard in enumerate(self.shards):
-            everyone = np.arange(len(shard)) + self.bases[s]
             rows = [self._part(s, row) for row in union]
-            compare(queries, shard.vectors, rows, everyone, best, scores, filled)
+            compare(queries, shard.vectors, rows, self.bases[s], best, scores, filled)

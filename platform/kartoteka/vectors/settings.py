@@ -17,8 +17,8 @@ class VectorSettings(Settings):
     fewest that reach `recall` of the exact 10 nearest on the training sample); `refine` times k are compared again
     with the vectors themselves. `points`: vectors a list to train with; `seed`: of the sample and of k-means.
 
-    `scan_below`: a filter that keeps at most this share is answered by comparing all it keeps. `threads`: of FAISS and
-    of the matrix product.
+    `scan_below`: a filter that keeps at most this share, or `exact_below` vectors, is answered by comparing all it
+    keeps. `threads`: of FAISS and of the matrix product.
     """
 
     exact_below: int = Field(100_000, ge=0)

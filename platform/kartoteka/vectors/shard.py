@@ -14,16 +14,21 @@ import pyarrow as pa
 
 from kartoteka.folders import describe, description, whole_folder
 from kartoteka.vectors.choose import KIND, Quantiser, check
+from kartoteka.vectors.codes import Codes, encode
 
 IDS = pa.schema([pa.field("id", pa.large_string(), nullable=False)])
 
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """`vectors` float16 or float32 [n, d] memory-mapped, of at most length `norm`; `ids` [n]; `lists`: FAISS's."""
+    """`vectors` float16 or float32 [n, d], at most `norm` long, and their `codes`; `ids` [n]; `lists`: FAISS's.
+
+    All memory-mapped.
+    """
 
     vectors: np.ndarray
     norm: float
+    codes: Codes
     ids: pa.ChunkedArray
     lists: faiss.IndexIVF | None
     quantiser: dict[str, Any]
@@ -39,6 +44,10 @@ class Shard:
         path = folder / "vectors.npy"
         try:
             vectors = np.load(path, mmap_mode="r")
+            path = folder / "codes.npy"
+            codes = np.load(path, mmap_mode="r")
+            path = folder / "scale.npy"
+            scale = np.load(path, mmap_mode="r")
             path = folder / "ids.arrow"
             ids = pa.ipc.open_file(pa.memory_map(str(path))).read_all().column("id")
             path = folder / "lists.faiss"
@@ -47,7 +56,7 @@ class Shard:
                 lists = faiss.read_index(str(path), faiss.IO_FLAG_MMAP | faiss.IO_FLAG_READ_ONLY)
         except (OSError, ValueError, EOFError, RuntimeError, pa.ArrowException) as error:
             raise ValueError(f"{KIND}: cannot read {path}: {str(error).splitlines()[0]}") from None
-        return cls(vectors, values["norm"], ids, lists, values["quantiser"])
+        return cls(vectors, values["norm"], Codes(codes, scale, values["error"]), ids, lists, values["quantiser"])
 
 
 def build_shard(
@@ -62,7 +71,9 @@ def build_shard(
         raise ValueError(f"ids: {len(ids)} for {len(vectors)} vectors")
     norms = np.linalg.norm(vectors.astype(np.float32), axis=1)
     with whole_folder(folder) as beside:
-        np.save(beside / "vectors.npy", vectors, allow_pickle=False)
+        codes = encode(vectors)
+        for name, array in (("vectors", vectors), ("codes", codes.codes), ("scale", codes.scale)):
+            np.save(beside / f"{name}.npy", array, allow_pickle=False)
         column = ids.cast(pa.large_string()) if isinstance(ids, pa.Array) else pa.array(ids, pa.large_string())
         with pa.OSFile(str(beside / "ids.arrow"), "wb") as sink, pa.ipc.new_file(sink, IDS) as writer:
             writer.write_table(pa.table([column], schema=IDS))
@@ -72,4 +83,5 @@ def build_shard(
             index.add(vectors.astype(np.float32))
             faiss.write_index(index, str(beside / "lists.faiss"))
         norm = float(norms.max(initial=0)) * 1.0001
-        describe(beside, KIND, {"quantiser": quantiser.as_dict(), "norm": norm, "documents": len(vectors)})
+        about = {"quantiser": quantiser.as_dict(), "norm": norm, "error": codes.error, "documents": len(vectors)}
+        describe(beside, KIND, about)
