@@ -20,6 +20,9 @@ from typing import Annotated, Any, Literal, Self, get_args
 from fastapi import Depends, Request, Security
 from fastapi.security import APIKeyHeader, HTTPBearer
 from pydantic import Field, field_validator
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Send
+from starlette.types import Scope as ASGIScope
 
 from kartoteka.settings import Settings
 from kartoteka.storage import Storage
@@ -30,6 +33,8 @@ SCOPES: tuple[Scope, ...] = get_args(Scope)
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 _HASH = re.compile(r"^sha256:[0-9a-f]{64}$")
 _PREFIX = "kt_"
+#: What needs a key; health, metrics and the documentation do not.
+GUARDED = "/v1/"
 
 
 class Rate(Settings):
@@ -144,25 +149,45 @@ class Keys:
             raise Problem(401, detail, headers={"WWW-Authenticate": "Bearer"})
         return found
 
-    def admit(self, authorization: str | None, x_api_key: str | None, scope: Scope) -> Key:
-        """The key of a request to `scope`, counted. Raises `Problem` 401, 403 or 429."""
-        key = self.identify(authorization, x_api_key)
-        key.spend()
-        key.require(scope)
-        return key
+
+class Door:
+    """Middleware: whoever may not ask is turned away before a byte of the body is read, or JSON of it parsed.
+
+    The key of a request that passes is its `state.key`.
+    """
+
+    def __init__(self, app: ASGIApp, keys: Keys) -> None:
+        self._app = app
+        self._keys = keys
+
+    async def __call__(self, scope: ASGIScope, receive: Receive, send: Send) -> None:
+        """Answer one request, or pass it on."""
+        if scope["type"] != "http" or not scope["path"].startswith(GUARDED):
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        try:
+            key = self._keys.identify(headers.get("Authorization"), headers.get("X-API-Key"))
+            key.spend()
+        except Problem as problem:
+            await problem.response()(scope, receive, send)
+            return
+        scope.setdefault("state", {})["key"] = key
+        await self._app(scope, receive, send)
 
 
 def needs(scope: Scope) -> Any:
-    """A FastAPI dependency: the key of a request that may ask `scope`, as `app.state.keys` knows it."""
+    """A FastAPI dependency of a route behind the `Door`: a key that opens `scope`. Raises `Problem` 403."""
 
-    async def admitted(
+    async def required(
         request: Request,
-        bearer: Annotated[object, Security(HTTPBearer(auto_error=False))],  # for the OpenAPI document
-        x_api_key: Annotated[str | None, Security(APIKeyHeader(name="X-API-Key", auto_error=False))],
-    ) -> Key:
-        return request.app.state.keys.admit(request.headers.get("authorization"), x_api_key, scope)
+        # These two are for the OpenAPI document.
+        bearer: Annotated[object, Security(HTTPBearer(auto_error=False))],
+        x_api_key: Annotated[object, Security(APIKeyHeader(name="X-API-Key", auto_error=False))],
+    ) -> None:
+        request.state.key.require(scope)
 
-    return Depends(admitted)
+    return Depends(required)
 
 
 def new_key(name: str, scopes: Sequence[str] = SCOPES, rate: Rate | None = None) -> tuple[str, str]:

@@ -52,9 +52,9 @@ def build_api(service: Service, settings: AppSettings) -> FastAPI:
         description="Keyphrases with their reasons, similar documents, search, sentiment and vectors over an edition.",
         telemetry=observe.NO_TELEMETRY,
     )
-    api.state.keys = access.Keys.open(settings.keys)
     problems.install(api)
     api.add_middleware(limits.Limits, settings=settings)
+    api.add_middleware(access.Door, keys=access.Keys.open(settings.keys))
     if settings.cors_origins:
         api.add_middleware(
             CORSMiddleware, allow_origins=settings.cors_origins, allow_methods=["GET", "POST"], allow_headers=["*"]

@@ -39,6 +39,10 @@ class Service:
                 return JSONResponse({"status": 503, "detail": "full"}, 503)
             if name == "for-an-hour":
                 return JSONResponse({"status": 503, "detail": "full"}, 503, {"Retry-After": "3600"})
+            if name == "lost" and self.count[name] == 1:
+                return PlainTextResponse("Internal Server Error", 500)  # Serve's proxy, when a replica dies
+            if name == "fault":
+                return JSONResponse({"status": 500, "detail": "internal error"}, 500)
             if name == "missing":
                 body = {"type": "urn:kartoteka:problem:unknown-document", "status": 404, "detail": "no document"}
                 return JSONResponse(body, 404, media_type="application/problem+json")
@@ -82,7 +86,7 @@ def call(request: pytest.FixtureRequest, service: Service) -> Callable[..., Any]
     return request.param
 
 
-@pytest.mark.parametrize(("name", "attempts"), [("busy", 3), ("limited", 2), ("plain", 1)])
+@pytest.mark.parametrize(("name", "attempts"), [("busy", 3), ("limited", 2), ("lost", 2), ("plain", 1)])
 def test_what_passes_is_asked_again(service: Service, call: Callable[..., Any], name: str, attempts: int) -> None:
     assert call(service.url, "document", name) == {"id": name}
     assert service.count[name] == attempts
@@ -107,8 +111,14 @@ def test_a_refusal_is_not_asked_again(service: Service, call: Callable[..., Any]
     assert str(pickle.loads(pickle.dumps(refused.value))) == str(refused.value)
     assert refused.value.problem["type"] == "urn:kartoteka:problem:unknown-document"
     assert service.count["missing"] == 1
+    with pytest.raises(KartotekaError, match="500 internal error"):
+        call(service.url, "document", "fault")
+    assert service.count["fault"] == 1
+
+
+def test_what_is_no_problem_is_told_too(service: Service, call: Callable[..., Any]) -> None:
     with pytest.raises(KartotekaError, match="502 <h1>Bad Gateway"):
-        call(service.url, "document", "proxy")
+        call(service.url, "document", "proxy", retries=0)
 
 
 def test_a_service_that_stalls(service: Service, call: Callable[..., Any]) -> None:

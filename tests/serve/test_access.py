@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from pathlib import Path
-from typing import Annotated
 
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from hypothesis import given
 from hypothesis import strategies as st
+from starlette.types import Message
 
-from serve.access import SCOPES, Bucket, Key, KeyFile, Keys, Rate, add_key, check_exposure, needs, new_key
+from serve.access import SCOPES, Bucket, Door, KeyFile, Keys, Rate, add_key, check_exposure, needs, new_key
 from serve.problems import Problem, install
 
 
@@ -53,12 +54,15 @@ def test_the_hash_is_no_key(world: tuple[Keys, str, str]) -> None:
 def test_scopes_and_rates(world: tuple[Keys, str, str]) -> None:
     keys, one, two = world
     for scope in SCOPES:
-        keys.admit(None, one, scope)
+        keys.identify(None, one).require(scope)
+    narrow = keys.identify(None, two)
+    narrow.require("search")
     with pytest.raises(Problem) as refused:
-        keys.admit(None, two, "embed")
+        narrow.require("embed")
     assert refused.value.status == 403
+    narrow.spend()
     with pytest.raises(Problem) as refused:
-        keys.admit(None, two, "search")
+        narrow.spend()
     assert refused.value.status == 429
     assert 90 <= int(refused.value.headers["Retry-After"]) <= 100
 
@@ -79,7 +83,10 @@ def test_a_bucket_lets_through_what_the_rate_says(per_second: float, burst: int,
 
 
 def test_without_a_file_everybody_may_all() -> None:
-    assert Keys.open(None).admit(None, None, "search").scopes == set(SCOPES)
+    anyone = Keys.open(None).identify(None, None)
+    for _ in range(1000):
+        anyone.spend()
+    assert anyone.scopes == set(SCOPES)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "[::1]", "localhost"])
@@ -94,23 +101,56 @@ def test_without_keys_others_may_not(host: str) -> None:
     check_exposure(host, "keys.toml")
 
 
-def test_a_route_needs_its_scope(world: tuple[Keys, str, str]) -> None:
-    keys, one, two = world
+@pytest.fixture
+def client(world: tuple[Keys, str, str]) -> TestClient:
     app = FastAPI()
     install(app)
-    app.state.keys = keys
+    app.add_middleware(Door, keys=world[0])
 
-    @app.get("/embed")
-    async def embed(key: Annotated[Key, needs("embed")]) -> str:
-        return key.name
+    @app.post("/v1/embed", dependencies=[needs("embed")])
+    async def embed(texts: list[str]) -> int:
+        return len(texts)
 
-    client = TestClient(app)
-    assert client.get("/embed").status_code == 401
-    assert client.get("/embed", headers={"Authorization": "Basic eA=="}).status_code == 401
-    assert client.get("/embed", headers={"X-API-Key": two}).status_code == 403
-    assert client.get("/embed", headers={"Authorization": f"Bearer {one}"}).json() == "catalogue"
-    document = client.get("/openapi.json").json()
-    assert len(document["components"]["securitySchemes"]) == 2
+    @app.get("/healthz")
+    async def healthy() -> str:
+        return "ok"
+
+    return TestClient(app)
+
+
+def test_a_route_needs_its_scope(client: TestClient, world: tuple[Keys, str, str]) -> None:
+    _, one, two = world
+    for headers, status in [
+        ({}, 401),
+        ({"Authorization": "Basic eA=="}, 401),
+        ({"X-API-Key": two}, 403),
+        ({"X-API-Key": two}, 429),
+        ({"X-API-Key": one}, 200),
+        ({"Authorization": f"Bearer {one}"}, 200),
+    ]:
+        answer = client.post("/v1/embed", json=["a"], headers=headers)
+        assert answer.status_code == status
+        if status != 200:
+            assert answer.headers["content-type"] == "application/problem+json"
+    assert client.get("/healthz").json() == "ok"
+    assert len(client.get("/openapi.json").json()["components"]["securitySchemes"]) == 2
+
+
+def test_without_a_key_no_body_is_read_and_no_path_is_told(client: TestClient) -> None:
+    assert client.post("/v1/embed", content=b"{").status_code == 401
+    assert client.get("/v1/nothing").status_code == 401
+
+    async def receive() -> Message:
+        raise AssertionError("read")
+
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "path": "/v1/embed", "method": "POST", "headers": [], "query_string": b""}
+    asyncio.run(client.app(scope, receive, send))
+    assert sent[0]["status"] == 401
 
 
 GOOD = "sha256:" + "0" * 64
