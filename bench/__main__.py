@@ -85,6 +85,7 @@ BENCHES = {
     "embedding": Bench(embedding, embedding_checks),
     "lexical": Bench(lexical, lambda output: []),
     "vectors": Bench(nothing, lambda output: []),
+    "filters": Bench(nothing),
     "kmeans": Bench(nothing),
     "quality": Bench(flags),
     "reindex": Bench(flags),

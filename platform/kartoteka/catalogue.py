@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from kartoteka.folders import describe, description
+from kartoteka.folders import describe, description, mapped
 from kartoteka.keyphrases.hashing import hash_words
 from kartoteka.text.language_codes import known_language
 
@@ -153,7 +153,7 @@ class Catalogue:
             arrays = {}
             for name in (*_COLUMNS, *_LOOKUPS):
                 path = Path(folder) / f"{name}.npy"
-                arrays[name] = np.load(path, mmap_mode="r")
+                arrays[name] = mapped(path)
         except (OSError, ValueError, EOFError, pa.ArrowException) as error:
             raise ValueError(f"{KIND}: cannot read {path}: {str(error).splitlines()[0]}") from None
         return cls(values, arrays, ids)
@@ -198,7 +198,10 @@ class Catalogue:
         if filters.year_from is not None or filters.year_to is not None:
             tests.append(self.year != NO_YEAR)
         if filters.langs:
-            tests.append(np.isin(self.lang, self._language_numbers(filters.langs)))
+            numbers = self._language_numbers(filters.langs)
+            tests.append(
+                np.logical_or.reduce([self.lang == n for n in numbers] or [np.zeros(self.documents, np.bool_)])
+            )
         if filters.added_since is not None:
             tests.append(self.added >= np.datetime64(filters.added_since, "D").astype(np.int64))
         if filters.not_in is not None:

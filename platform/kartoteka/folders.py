@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 import orjson
 
 DESCRIPTION = "shard.json"
@@ -45,6 +46,14 @@ def whole_folder(target: str | os.PathLike[str]) -> Iterator[Path]:
         _sync(target.parent)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
+
+
+def mapped(path: str | os.PathLike[str]) -> np.ndarray:
+    """A `.npy` file mapped into memory, as a plain array: `np.memmap` costs time in every call of numpy and numba.
+
+    Raises `OSError`, `ValueError` or `EOFError` when the file is missing or torn.
+    """
+    return np.asarray(np.load(path, mmap_mode="r"))
 
 
 def describe(folder: Path, kind: str, values: dict[str, Any]) -> None:

@@ -15,12 +15,15 @@ from typer.testing import CliRunner
 
 from jobs.__main__ import app
 from kartoteka import edition as editions
-from kartoteka.encoding.encoder import load_encoder
+from kartoteka.card import cards
+from kartoteka.encoding.encoder import Encoder, load_encoder
 from kartoteka.encoding.models import resolve_model
 from kartoteka.keyphrases.dense import TRAINED, open_vectors
 from kartoteka.keyphrases.hashing import hash_words
 from kartoteka.keyphrases.ranker import Ranker
-from kartoteka.ranking.directory import open_ranker, write_ranker
+from kartoteka.online.index import SearchIndex
+from kartoteka.online.keyphrases import Indexer
+from kartoteka.ranking.directory import RankerFiles, open_ranker, write_ranker
 from kartoteka.ranking.module import RankerModule
 from kartoteka.ranking.settings import RankerSettings, StudentSettings
 from kartoteka.ranking.student import write_student
@@ -45,7 +48,7 @@ def ranker(tiny_encoder: Path, tmp_path: Path) -> Path:
 
 @pytest.mark.slow
 def test_an_edition_beside_a_trained_encoder(
-    run: Run, corpus: Path, ranker: Path, tiny_classifier: str, tmp_path: Path
+    run: Run, corpus: Path, ranker: Path, tiny_encoder: Path, tiny_classifier: str, tmp_path: Path
 ) -> None:
     place = tmp_path / "e"
     result = run(corpus, "--edition", place, "--ranker", ranker, "--classifier", tiny_classifier)
@@ -76,6 +79,8 @@ def test_an_edition_beside_a_trained_encoder(
     np.testing.assert_allclose(vectors.document_codes[0] * vectors.document_scale[0], wanted, atol=0.01)
     assert not list(place.glob("embeddings/*trained*"))
 
+    online_is_as_written(place, open_ranker(str(ranker)), load_encoder(str(tiny_encoder)), rows)
+
     again = run(corpus, "--edition", place, "--ranker", ranker, "--classifier", tiny_classifier)
     assert "is complete: nothing to do" in again.stdout
     without = run(corpus, "--edition", place)
@@ -85,6 +90,27 @@ def test_an_edition_beside_a_trained_encoder(
     packed = CliRunner().invoke(app, ["pack", str(place), "--ranker", str(ranker)])
     assert packed.exit_code == 0, packed.output
     assert open_ranker(str(ranker)).fusion.read_bytes() == (place / RANKER).read_bytes()
+
+
+def online_is_as_written(place: Path, ranker: RankerFiles, encoder: Encoder, rows: list[dict]) -> None:
+    """Keyphrases of every document asked for online are those of the edition; so are the cards, labels and all."""
+    indexer = Indexer.open(str(place))
+    assert indexer.needs_trained
+    assert indexer.ranker == ranker.identity
+    values = [indexer.normalise(row["title"], row["abstract"], None, row["id"]) for row in rows]
+    vectors = encoder.encode(indexer.texts(values))
+    with pytest.raises(ValueError, match="trained: this edition was made with a trained ranker"):
+        indexer.suggest(values, vectors)
+    texts = [f"{value['title']}{ranker.separator}{value['abstract']}" for value in values]
+    found = indexer.suggest(values, vectors, load_encoder(str(ranker.encoder)).encode(texts))
+    edition = editions.open(place)
+    written = edition.table("keyphrases").to_table()["keyphrases"].to_pylist()
+    for some, others in zip(found, written, strict=True):
+        assert [k["phrase"] for k in some] == [k["phrase"] for k in others]
+        np.testing.assert_allclose([k["score"] for k in some], [k["score"] for k in others], atol=1e-3)
+    index, ids = SearchIndex.open(str(place)), [row["id"] for row in rows[::20]]
+    assert {i: index.card(i, 0).card for i in ids} == cards(edition, ids)
+    assert all(index.card(i, 0).card.label for i in ids)
 
 
 def test_a_foreign_directory_is_one_line(run: Run, corpus: Path, ranker: Path, tmp_path: Path) -> None:

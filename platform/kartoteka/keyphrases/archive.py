@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.feather as feather
 
+from kartoteka.folders import mapped
 from kartoteka.keyphrases.annotated import words_of
 from kartoteka.keyphrases.hashing import fold_rows, hash_words, table_build, table_get_all
 from kartoteka.keyphrases.matching import count_documents, distinct_per_row
@@ -82,7 +83,7 @@ class Archive:
     @staticmethod
     def open(folder: Path) -> Archive:
         """Map the files that `merge` wrote. Raises `FileNotFoundError` when one is missing."""
-        arrays = [np.load(folder / f"{name}.npy", mmap_mode="r") for name in ArchiveArrays._fields]
+        arrays = [mapped(folder / f"{name}.npy") for name in ArchiveArrays._fields]
         strings = {name: feather.read_table(folder / f"{name}.arrow", memory_map=True)[name] for name in _STRINGS}
         return Archive(
             ArchiveArrays(*arrays),

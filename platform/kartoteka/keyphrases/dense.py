@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
+from kartoteka.folders import mapped
 from kartoteka.keyphrases.archive import Archive, ArchiveArrays
 from kartoteka.keyphrases.pool import Asked, Pool
 from kartoteka.vectors.codes import quantise
@@ -45,7 +46,7 @@ def open_vectors(folder: Path) -> VectorArrays | None:
     """Map what `write_vectors` wrote, or None where there are no vectors."""
     if not (folder / "centroid_row.npy").exists():
         return None
-    return VectorArrays(*(np.load(folder / f"{name}.npy", mmap_mode="r") for name in VectorArrays._fields))
+    return VectorArrays(*(mapped(folder / f"{name}.npy") for name in VectorArrays._fields))
 
 
 def write_vectors(

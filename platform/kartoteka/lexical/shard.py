@@ -17,7 +17,7 @@ import numpy as np
 import orjson
 import pyarrow as pa
 
-from kartoteka.folders import describe, description, whole_folder
+from kartoteka.folders import describe, description, mapped, whole_folder
 from kartoteka.lexical.settings import LexicalSettings
 from kartoteka.lexical.statistics import CorpusStatistics
 from kartoteka.lexical.terms import Terms, Tokens, encode_tokens
@@ -57,7 +57,7 @@ class Shard:
         for name in ("indptr.csc.index", "indices.csc.index", "data.csc.index", *_EXTRA):
             path = Path(folder) / f"{name}.npy"
             try:
-                arrays[name.split(".")[0]] = np.load(path, mmap_mode="r")
+                arrays[name.split(".")[0]] = mapped(path)
             except (ValueError, EOFError, OSError) as error:
                 raise ValueError(f"{KIND}: cannot read {path}: {error}") from None
         terms = Terms(arrays.pop("term_offsets"), arrays.pop("term_bytes"))

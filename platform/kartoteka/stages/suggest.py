@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from kartoteka.edition import BUILD
 from kartoteka.flow.ledger import Completion, files_of
 from kartoteka.flow.stage import Step
+from kartoteka.folders import mapped
 from kartoteka.keyphrases.settings import KeyphraseSettings
 from kartoteka.lexical.settings import LexicalSettings
 from kartoteka.stages import lexical, vectors, vocabulary
@@ -51,7 +52,7 @@ class Sources:
         dense = None
         if self.keyphrases.retrieval != "lexical":
             index = ShardedVectors.open(storage.local(vectors.FOLDER), self.vectors)
-            numbers = np.load(folder / vocabulary.NUMBERS, mmap_mode="r")
+            numbers = mapped(folder / vocabulary.NUMBERS)
             dense = AnnotatedVectors(index, None if len(numbers) == index.documents else numbers)
         trained_dense = None
         if storage.exists(TRAINED_INDEX):

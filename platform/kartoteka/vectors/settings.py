@@ -25,7 +25,7 @@ class VectorSettings(Settings):
     codes: Literal["sq8", "flat"] = "sq8"
     lists: int | None = Field(None, ge=1)
     probes: int | None = Field(None, ge=1)
-    recall: float = Field(0.97, gt=0, le=1)
+    recall: float = Field(0.99, gt=0, le=1)
     refine: int = Field(4, ge=1)
     points: int = Field(64, ge=1)
     seed: int = Field(1234, ge=0)

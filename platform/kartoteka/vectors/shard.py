@@ -12,7 +12,7 @@ import faiss
 import numpy as np
 import pyarrow as pa
 
-from kartoteka.folders import describe, description, whole_folder
+from kartoteka.folders import describe, description, mapped, whole_folder
 from kartoteka.vectors.choose import KIND, Quantiser, check
 from kartoteka.vectors.codes import Codes, encode
 
@@ -43,11 +43,11 @@ class Shard:
         values = description(folder, KIND)
         path = folder / "vectors.npy"
         try:
-            vectors = np.load(path, mmap_mode="r")
+            vectors = mapped(path)
             path = folder / "codes.npy"
-            codes = np.load(path, mmap_mode="r")
+            codes = mapped(path)
             path = folder / "scale.npy"
-            scale = np.load(path, mmap_mode="r")
+            scale = mapped(path)
             path = folder / "ids.arrow"
             ids = pa.ipc.open_file(pa.memory_map(str(path))).read_all().column("id")
             path = folder / "lists.faiss"
