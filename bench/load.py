@@ -96,7 +96,17 @@ def summary(answers: Answers, seconds: float) -> dict[str, Any]:
 
 def run(url: str, bodies: Path, clients: int, seconds: float, rate: float | None = None) -> dict[str, Any]:
     """The same from another process."""
-    command = [sys.executable, "-m", "bench.load", url, str(bodies), "--clients", str(clients), "--seconds", str(seconds)]
+    command = [
+        sys.executable,
+        "-m",
+        "bench.load",
+        url,
+        str(bodies),
+        "--clients",
+        str(clients),
+        "--seconds",
+        str(seconds),
+    ]
     command += ["--rate", str(rate)] if rate else []
     done = subprocess.run(command, cwd=ROOT, env=environment(), check=True, capture_output=True, text=True)
     return json.loads(done.stdout)

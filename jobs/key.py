@@ -1,6 +1,6 @@
 """Make an API key: the secret is shown once; the file keeps its hash.
 
-    kartoteka key NAME --keys FILE [--scope SCOPE ...] [--rate N] [--burst N]
+kartoteka key NAME --keys FILE [--scope SCOPE ...] [--rate N] [--burst N]
 """
 
 from __future__ import annotations

@@ -29,7 +29,8 @@ def promote(
 
 def run(edition: str, pointer: str | None, address: str | None) -> None:
     """Check, tell the app, move the pointer. Raises `ValueError`: the edition, or the app, refuses."""
-    from kartoteka import cluster, pointer as pointers
+    from kartoteka import cluster
+    from kartoteka import pointer as pointers
     from kartoteka.online.opened import open_edition_checked
 
     console = Console(highlight=False)

@@ -17,30 +17,35 @@ from rich.console import Console
 
 from jobs.cli import plain_errors
 
-_LOCAL = Path(__file__).parents[1] / "serve" / "local.yaml"
+LOCAL = str(Path(__file__).parents[1] / "serve" / "local.yaml")
 #: Seconds between two looks at the pointer.
 _LOOK = 1.0
 
 
 def serve(
     edition: Annotated[str, typer.Option(help="An edition, or a pointer to one (`current.json`).")],
-    host: Annotated[str, typer.Option(help="Address to listen on; other than loopback only with --keys.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=1, max=65535)] = 8000,
+    host: Annotated[
+        str | None, typer.Option(help="Address to listen on, other than loopback only with --keys; none: the YAML's.")
+    ] = None,
+    port: Annotated[int | None, typer.Option(min=1, max=65535, help="None: the YAML's.")] = None,
     keys: Annotated[str | None, typer.Option(help="TOML file of API keys; see `kartoteka key`.")] = None,
-    config: Annotated[str, typer.Option(help="Serve's YAML: replicas, autoscaling, limits.")] = str(_LOCAL),
+    config: Annotated[str, typer.Option(help="Serve's YAML: replicas, autoscaling, limits.")] = LOCAL,
     encoder: Annotated[str | None, typer.Option(help="Where the edition's encoder is now, if it moved.")] = None,
     ranker: Annotated[str | None, typer.Option(help="Where the edition's trained ranker is now.")] = None,
-    classifier: Annotated[str | None, typer.Option(help="Sentiment classifier; none: the one that comes along.")] = None,
+    classifier: Annotated[
+        str | None, typer.Option(help="Sentiment classifier; none: the one that comes along.")
+    ] = None,
     address: Annotated[str | None, typer.Option(help="Address of a Ray cluster; none: a local one.")] = None,
 ) -> None:
     """Serve an edition over HTTP."""
     with plain_errors():
         given = {"encoder": encoder, "ranker": ranker, "classifier": classifier, "keys": keys}
         args = {"edition": _absolute(edition)} | {name: _absolute(v) for name, v in given.items() if v}
-        run(read_config(config, args, host, port), address)
+        http = {name: value for name, value in {"host": host, "port": port}.items() if value is not None}
+        run(read_config(config, args, http), address)
 
 
-def read_config(path: str, args: dict[str, Any], host: str, port: int) -> dict[str, Any]:
+def read_config(path: str, args: dict[str, Any], http: dict[str, Any]) -> dict[str, Any]:
     """The validated YAML with what the flags say. Raises `ValueError` naming what is wrong in it or in `args`."""
     from kartoteka import pointer
     from kartoteka.online.opened import open_edition_checked
@@ -49,7 +54,7 @@ def read_config(path: str, args: dict[str, Any], host: str, port: int) -> dict[s
     values = config.read_config(path)
     app = values["applications"][0]
     app["args"] = app.get("args", {}) | args
-    values["http_options"] = values.get("http_options", {}) | {"host": host, "port": port}
+    values["http_options"] = values.get("http_options", {}) | http
     config.checked(values)
     open_edition_checked(pointer.resolve(app["args"]["edition"]), whole=False)
     return values
@@ -58,9 +63,9 @@ def read_config(path: str, args: dict[str, Any], host: str, port: int) -> dict[s
 def run(config: dict[str, Any], address: str | None) -> None:
     """Deploy the app, follow the pointer where there is one, and end with Ctrl-C."""
     import ray
+    from ray import serve as ray_serve
 
     from kartoteka import cluster
-    from ray import serve as ray_serve
     from serve import rollout
 
     console = Console(highlight=False)

@@ -1,7 +1,7 @@
 """The endpoints: what comes in is checked, the service is asked, and the answer goes out as JSON at once.
 
-Answers are written by orjson, not by way of their models: a thousand vectors would take longer to validate than to make.
-The models describe them in `/docs`, and the tests hold the answers to them.
+Answers are written by orjson, not by way of their models: a thousand vectors would take longer to validate than to
+make. The models describe them in `/docs`, and the tests hold the answers to them.
 """
 
 from __future__ import annotations

@@ -15,9 +15,8 @@ from ray.serve.handle import DeploymentHandle
 
 from serve.editions import Context, EditionRef
 from serve.encoder import Whose
+from serve.settings import AppSettings
 
-#: Calls under way at most: one that runs and one that waits for it, on each of two replicas.
-UNDER_WAY = 4
 #: Characters of a token, about: what goes out together is bounded before it is tokenised.
 _CHARACTERS = 4
 
@@ -32,10 +31,10 @@ class _Waiting:
 class EncoderCalls:
     """The encoder as a deployment's replica asks it."""
 
-    def __init__(self, encoder: DeploymentHandle, batch_tokens: int, under_way: int = UNDER_WAY) -> None:
+    def __init__(self, encoder: DeploymentHandle, settings: AppSettings) -> None:
         self.encoder = encoder
-        self._most = batch_tokens * _CHARACTERS
-        self._free = under_way
+        self._most = settings.batch_tokens * _CHARACTERS
+        self._free = settings.encoder_calls
         self._lines: dict[tuple[EditionRef, Whose], deque[_Waiting]] = {}
         self._running: set[asyncio.Task[None]] = set()
 

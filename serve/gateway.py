@@ -41,12 +41,12 @@ class Gateway:
     ) -> None:
         self.settings = AppSettings.parse(settings)
         self.encoder, self.index, self.ranker, self.classifier = encoder, index, ranker, classifier
-        self.calls = EncoderCalls(encoder, self.settings.batch_tokens)
+        self.calls = EncoderCalls(encoder, self.settings)
         self.ref: EditionRef | None = None
         self.facts: dict[str, Any] = {}
         self.refused: str | None = None
 
-    def __serve_build_asgi_app__(self) -> FastAPI:  # noqa: PLW3201 - Serve's own name
+    def __serve_build_asgi_app__(self) -> FastAPI:
         return build_api(self, self.settings)
 
     async def reconfigure(self, config: dict[str, Any]) -> None:

@@ -29,7 +29,7 @@ class Index:
     """Replicas map the editions' indexes. Searches run in threads: their kernels release the interpreter's lock."""
 
     def __init__(self, settings: dict[str, Any], encoder: DeploymentHandle) -> None:
-        self.calls = EncoderCalls(encoder, AppSettings.parse(settings).batch_tokens)
+        self.calls = EncoderCalls(encoder, AppSettings.parse(settings))
         self.held = Held(open_index)
 
     async def reconfigure(self, config: dict[str, Any]) -> None:

@@ -45,7 +45,7 @@ class Ranker:
     """Replicas map the archive's phrases and vectors, and read the fitted ranker."""
 
     def __init__(self, settings: dict[str, Any], encoder: DeploymentHandle) -> None:
-        self.calls = EncoderCalls(encoder, AppSettings.parse(settings).batch_tokens)
+        self.calls = EncoderCalls(encoder, AppSettings.parse(settings))
         self.held = Held(partial(open_ranking, given=AppSettings.parse(settings).ranker))
 
     async def reconfigure(self, config: dict[str, Any]) -> None:

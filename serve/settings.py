@@ -13,7 +13,7 @@ class AppSettings(Settings):
     """`applications[0].args`: what is served, to whom, and within what limits."""
 
     edition: str | None = None
-    """The edition, or the pointer (`current.json`) that `kartoteka promote` moves; the app cannot be deployed without."""
+    """The edition, or the pointer (`current.json`) that `kartoteka promote` moves. The app needs one."""
 
     encoder: str | None = None
     """Where the edition's embedding model lies on these machines, where that is not where it lay at `reindex`."""
@@ -50,6 +50,9 @@ class AppSettings(Settings):
 
     batch_tokens: int = Field(default=4096, ge=1)
     """Tokens of one batch of the encoder."""
+
+    encoder_calls: int = Field(default=4, ge=1)
+    """Calls of the encoder that one replica has under way; what it is asked meanwhile goes out together."""
 
     batch_wait_s: float = Field(default=0.002, ge=0, le=10)
     """Seconds that the first text of a batch waits for others."""

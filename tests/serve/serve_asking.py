@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,7 +21,9 @@ class Heard:
 
 
 @contextmanager
-def asking(url: str, key: str | None, ask: Callable[[Client, int], dict[str, Any]], threads: int = 6) -> Iterator[Heard]:
+def asking(
+    url: str, key: str | None, ask: Callable[[Client, int], dict[str, Any]], threads: int = 6
+) -> Iterator[Heard]:
     """Ask `ask(client, number)` from several threads while the block runs."""
     heard, stop = Heard(), threading.Event()
 

@@ -20,7 +20,7 @@ def free_port() -> int:
 
 
 def configuration(edition: Path, port: int, **args: Any) -> dict[str, Any]:
-    """`serve/local.yaml` for a test: no CPU is reserved, for the session's cluster has two; no replica comes or goes."""
+    """`serve/local.yaml` without reserved CPUs, of which a test has two, and without autoscaling."""
     config = read_config(ROOT / "serve" / "local.yaml")
     config["http_options"] |= {"host": "127.0.0.1", "port": port}
     app = config["applications"][0]

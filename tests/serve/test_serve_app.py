@@ -12,9 +12,9 @@ import pytest
 
 from kartoteka import edition
 from kartoteka.encoding.encoder import load_encoder
+from kartoteka.online.filters import Filters
 from kartoteka.online.index import SearchIndex
 from kartoteka.online.query import Query
-from kartoteka.online.filters import Filters
 from kartoteka.sentiment.classify import open_classifier
 from serve import answers
 from serve.schemas import MOST_RESULTS
@@ -164,7 +164,9 @@ BAD = {
 @pytest.mark.parametrize("name", BAD)
 def test_bad_input_is_a_clear_problem_and_the_next_request_is_served(http: Any, served: Any, name: str) -> None:
     path, body, status = BAD[name]
-    asked = {"content": body, "headers": {"content-type": "application/json"}} if isinstance(body, str) else {"json": body}
+    asked = (
+        {"content": body, "headers": {"content-type": "application/json"}} if isinstance(body, str) else {"json": body}
+    )
     response = http.post(path, **asked)
     assert response.status_code == status, response.text
     assert response.headers["content-type"] == "application/problem+json"
@@ -176,7 +178,20 @@ def test_bad_input_is_a_clear_problem_and_the_next_request_is_served(http: Any, 
     assert http.post("/v1/embed", json={"texts": ["next"]}).status_code == 200
 
 
-@pytest.mark.parametrize("query", [{}, {"q": ""}, {"q": "..."}, {"q": "a", "k": 0}, {"q": "a", "k": MOST_RESULTS + 1}, {"q": "a", "offset": -1}, {"q": "a", "offset": 9999, "k": 2}, {"q": "a", "lang": "zz"}, {"q": "a", "year": 3}])
+@pytest.mark.parametrize(
+    "query",
+    [
+        {},
+        {"q": ""},
+        {"q": "..."},
+        {"q": "a", "k": 0},
+        {"q": "a", "k": MOST_RESULTS + 1},
+        {"q": "a", "offset": -1},
+        {"q": "a", "offset": 9999, "k": 2},
+        {"q": "a", "lang": "zz"},
+        {"q": "a", "year": 3},
+    ],
+)
 def test_a_bad_query_string_is_a_clear_problem(http: Any, query: dict[str, Any]) -> None:
     response = http.get("/v1/search", params=query)
     assert response.status_code == 422, response.text

@@ -68,8 +68,9 @@ def test_a_node_that_goes_while_it_is_asked(small_edition: Path, tmp_path: Path)
     path = os.pathsep.join(map(str, [ROOT / "platform", ROOT, ROOT / "tests", ROOT / "tests" / "serve"]))
     environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     environment |= {"PYTHONPATH": path, "RAY_TMPDIR": folder, "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "two_nodes.py", small_edition, "documents.jsonl", "heard.json"]
     result = subprocess.run(
-        [sys.executable, tmp_path / "two_nodes.py", small_edition, tmp_path / "documents.jsonl", tmp_path / "heard.json"],
+        command, cwd=tmp_path,
         env=environment, text=True, capture_output=True, timeout=290,
     )  # fmt: skip
     shutil.rmtree(folder, ignore_errors=True)

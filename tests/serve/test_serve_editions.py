@@ -90,11 +90,13 @@ def test_promotion_and_rolling_back_under_load(served: Any, other_edition: Path,
     assert named[-1] == "edition"
 
 
-def test_an_edition_that_cannot_be_opened_is_refused(served: Any, other_edition: Path, back: None, tmp_path: Path) -> None:
+def test_an_edition_that_cannot_be_opened_is_refused(
+    served: Any, other_edition: Path, back: None, tmp_path: Path
+) -> None:
     broken = tmp_path / "broken"
     shutil.copytree(other_edition, broken)
     (broken / "catalogue" / "row.npy").write_bytes(b"torn")
-    with pytest.raises(ValueError, match="refuses broken.*goes on with edition"):
+    with pytest.raises(ValueError, match=r"refuses broken.*goes on with edition"):
         turn_to(EditionRef.of(str(broken)), 120)
     with Client(served.url, served.key) as client:
         said = client.version()

@@ -55,6 +55,7 @@ class EncodeTrained(DocumentStage):
 
     @staticmethod
     def encoding(ranker: RankerFiles, settings: EncodingSettings, tokens: int | None) -> Encoding:
+        """How the ranker's encoder is run; `tokens` of a text are read (None: as many as the model takes)."""
         own = settings.model_copy(update={"max_tokens": tokens, "prompt": None})
         return Encoding(str(ranker.encoder), None, own)
 
