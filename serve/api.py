@@ -14,6 +14,7 @@ import numpy as np
 import orjson
 from fastapi import FastAPI, Path, Query, Response
 from fastapi.middleware.cors import CORSMiddleware
+from fastapi_offline import FastAPIOffline
 from pydantic import BaseModel
 
 from kartoteka import __version__
@@ -28,6 +29,13 @@ from serve.schemas import (
     TextsRequest,
 )
 from serve.settings import AppSettings
+
+_DEADLINE = {
+    "name": limits.DEADLINE,
+    "in": "header",
+    "description": "Seconds after which the answer is of no use any more, and the work for it ends.",
+    "schema": {"type": "number", "exclusiveMinimum": 0},
+}
 
 
 class Service(Protocol):
@@ -46,7 +54,7 @@ class Service(Protocol):
 
 def build_api(service: Service, settings: AppSettings) -> FastAPI:
     """The application over a service. Raises `ValueError`: the file of keys cannot be read."""
-    api = FastAPI(
+    api = FastAPIOffline(  # its pages come with it: a reader may have no way to the world outside
         title="Kartoteka",
         version=__version__,
         description="Keyphrases with their reasons, similar documents, search, sentiment and vectors over an edition.",
@@ -163,7 +171,8 @@ def _add_status(api: FastAPI, service: Service) -> None:
 def _answers(scope: access.Scope, model: type[BaseModel], *also: int) -> dict[str, Any]:
     """What an endpoint may answer: its model, or a problem; and the scope that a key needs."""
     found = problems.responses(400, 401, 403, 413, 422, 429, 500, 503, 504, *also)
-    return {"response_model": model, "responses": found, "dependencies": [access.needs(scope)]}
+    own = {"response_model": model, "responses": found, "dependencies": [access.needs(scope)]}
+    return own | {"openapi_extra": {"parameters": [_DEADLINE]}}
 
 
 def check_texts(texts: Sequence[str], settings: AppSettings, field: str, count: int = 1) -> None:

@@ -6,6 +6,7 @@ import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
+from weakref import WeakValueDictionary
 
 import numpy as np
 from ray import serve
@@ -46,9 +47,10 @@ class Encoder:
     def __init__(self, settings: dict[str, Any]) -> None:
         self.settings = AppSettings.parse(settings)
         self.held = Held(self._open)
-        self._models: dict[tuple[str, str], Model] = {}
+        self._models: WeakValueDictionary[tuple[str, str], Model] = WeakValueDictionary()  # the editions hold them
         self._thread = ThreadPoolExecutor(1)  # one batch at a time: a second would share its core
-        self._batch.set_max_batch_size(self.settings.batch_tokens)
+        self._most = self.settings.batch_tokens
+        self._batch.set_max_batch_size(self._most)
         self._batch.set_batch_wait_timeout_s(self.settings.batch_wait_s)
 
     async def reconfigure(self, config: dict[str, Any]) -> None:
@@ -66,7 +68,7 @@ class Encoder:
             raise ValueError(f"{whose}: the edition was made without one")
         with span("encode", {"texts": len(texts)}, carriers=context.traces):
             tokens = models[whose].tokenise(texts)
-            parts = cut(tokens, self.settings.batch_tokens)
+            parts = cut(tokens, self._most)
             pieces = [Piece(models[whose], part, carrier()) for part in parts]
             return np.concatenate(await asyncio.gather(*map(self._batch, pieces)))
 
@@ -99,13 +101,16 @@ class Encoder:
         from kartoteka.encoding.encoder import load_encoder
 
         key = (identity["sha256"], settings.model_dump_json())
-        if key not in self._models:
+        model = self._models.get(key)
+        if model is None:
             model = load_encoder(given or identity["name"], revision=identity.get("revision"), settings=settings)
             if model.identity["sha256"] != identity["sha256"]:
                 raise ValueError(f"encoder: {identity['name']} has not the weights that the edition was made with")
             model.encode(["warm up"])  # the first batch loads and compiles what the others find ready
             self._models[key] = model
-        return self._models[key]
+            self._most = max(self._most, model.max_tokens)  # the longest text must fit a batch
+            self._batch.set_max_batch_size(self._most)
+        return model
 
 
 def cut(tokens: Tokens, most: int) -> list[Tokens]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -217,6 +218,15 @@ def test_a_deadline_that_cannot_be_kept(http: Any) -> None:
     response = http.post("/v1/embed", json={"texts": ["word " * 900] * 300}, headers={"X-Request-Timeout": "0.001"})
     assert response.status_code == 504
     assert http.post("/v1/embed", json={"texts": ["next"]}).status_code == 200
+
+
+def test_the_reference_needs_nothing_from_outside(http: Any) -> None:
+    page = http.get("/docs").raise_for_status().text
+    found = re.findall(r"(?:src|href)=\"([^\"]+)\"", page)
+    assert found
+    for link in found:
+        assert http.get(link).status_code == 200
+    assert http.get("/openapi.json").json()["info"]["title"] == "Kartoteka"
 
 
 def test_a_client_of_openai_needs_no_other_url(http: Any) -> None:
