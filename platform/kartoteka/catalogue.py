@@ -10,6 +10,7 @@ import hashlib
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
@@ -198,10 +199,8 @@ class Catalogue:
         if filters.year_from is not None or filters.year_to is not None:
             tests.append(self.year != NO_YEAR)
         if filters.langs:
-            numbers = self._language_numbers(filters.langs)
-            tests.append(
-                np.logical_or.reduce([self.lang == n for n in numbers] or [np.zeros(self.documents, np.bool_)])
-            )
+            named = (self.lang == number for number in self._language_numbers(filters.langs))
+            tests.append(reduce(np.logical_or, named, np.zeros(self.documents, np.bool_)))
         if filters.added_since is not None:
             tests.append(self.added >= np.datetime64(filters.added_since, "D").astype(np.int64))
         if filters.not_in is not None:
@@ -211,7 +210,7 @@ class Catalogue:
             numbers = self.numbers_of(filters.exclude)
             kept[numbers[numbers >= 0]] = False
             tests.append(kept)
-        return np.logical_and.reduce(tests) if tests else None
+        return reduce(np.logical_and, tests) if tests else None
 
     def _language_numbers(self, langs: Sequence[str]) -> list[int]:
         codes = {known_language(lang, "langs", self.languages) for lang in langs}

@@ -88,6 +88,27 @@ def test_recall_and_filters(trained, vectors, tmp_path) -> None:
         assert kept >= least
 
 
+def test_what_a_filter_keeps_may_be_far_from_the_query(vectors, tmp_path) -> None:
+    settings = VectorSettings(exact_below=1000, lists=64, recall=0.97)
+    quantiser = train(vectors[::2], len(vectors), settings)
+    index = build(vectors, [3000], quantiser, tmp_path, settings)
+    wide = vectors.astype(np.float32)
+    side = wide @ np.linalg.svd(wide - wide.mean(axis=0), full_matrices=False)[2][0]
+    allowed = side > np.quantile(side, 0.6)
+    queries = wide[np.argsort(side)[:100]]  # of the other side, and far out
+    numbers, _ = index.search(queries, 10, None, allowed)
+    best = np.argsort(-np.where(allowed, queries @ wide.T, -2), axis=1)[:, :10]
+    assert allowed[numbers].all()
+    assert np.mean([len(np.intersect1d(a, b)) / 10 for a, b in zip(numbers, best, strict=True)]) >= 0.95
+
+    one = faiss.deserialize_index(np.frombuffer(quantiser.index, np.uint8))
+    one.add(wide)
+    thinned = int(np.ceil(quantiser.probes / allowed.mean()))
+    only = faiss.IDSelectorBatch(np.flatnonzero(allowed))
+    _, near = one.search(queries, 10, params=faiss.SearchParametersIVF(nprobe=thinned, sel=only))
+    assert np.mean([len(np.intersect1d(a, b)) / 10 for a, b in zip(near, best, strict=True)]) < 0.8
+
+
 def test_vectors_by_number(trained, vectors, tmp_path) -> None:
     index = build(vectors, [10, 2500, 2500], trained[1], tmp_path, trained[0])
     numbers = np.array([5999, 10, 9, 2500, 2499, 9])
@@ -174,7 +195,9 @@ def test_wrong_arguments(arguments, message, trained, vectors, tmp_path) -> None
         index.search(**{"queries": vectors[:1].astype(np.float32), **arguments})
 
 
-@pytest.mark.parametrize("name", ["vectors.npy", "codes.npy", "scale.npy", "lists.faiss", "ids.arrow", "shard.json"])
+@pytest.mark.parametrize(
+    "name", ["vectors.npy", "codes.npy", "scale.npy", "lists.faiss", "list_of.npy", "ids.arrow", "shard.json"]
+)
 def test_a_torn_or_missing_file_is_named(name, trained, vectors, tmp_path) -> None:
     build(vectors[:50], [], trained[1], tmp_path)
     path = tmp_path / "00000" / name

@@ -80,15 +80,22 @@ def nearest_by_codes(
         compare(queries[asked], vectors, [near], base, best[asked], scores[asked], filled[asked])
 
 
+@numba.njit(cache=True, nogil=True)
 def _coded(query: np.ndarray, error: float, norm: float) -> tuple[np.ndarray, np.float32, np.float32]:
     """A query in 16 bits, what its products with codes are to be multiplied by, and twice what they may be off."""
-    query = query.astype(np.float64)
-    length, total, largest = np.linalg.norm(query), np.abs(query).sum(), np.abs(query).max(initial=0)
-    # no sum of products with 127 may leave 32 bits
-    factor = max(total * 127 / (2**31 - 1 - 127 * len(query)), largest / 32767, np.finfo(np.float32).tiny)
+    square, total, largest = 0.0, 0.0, 0.0
+    for value in query:
+        size = abs(np.float64(value))
+        square, total, largest = square + size * size, total + size, max(largest, size)
+    # no sum of products with 127 may leave 32 bits; and a query of zeros is one, too
+    factor = max(total * 127 / (2**31 - 1 - 127 * len(query)), largest / 32767, 1e-37)
+    coded = np.empty(len(query), np.int16)
+    for i in range(len(query)):
+        coded[i] = np.int16(np.rint(query[i] / factor))
+    length = np.sqrt(square)
     rounding = 0.5 * factor * np.sqrt(len(query)) * (norm + error)
     slack = 2.001 * (length * error + rounding) + 1e-6 * length * norm
-    return np.rint(query / factor).astype(np.int16), np.float32(factor), np.float32(slack)
+    return coded, np.float32(factor), np.float32(slack)
 
 
 @numba.njit(cache=True, nogil=True, inline="always")

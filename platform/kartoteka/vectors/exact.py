@@ -105,7 +105,8 @@ def compare(
     asked = np.repeat(np.arange(len(rows)), [len(row) for row in rows])
     for low in range(0, len(every), GATHER):
         chosen = every[low : low + GATHER]
-        gathered = np.ascontiguousarray(vectors[chosen], np.float32)
+        gathered = np.empty((len(chosen), queries.shape[1]), np.float32)
+        widen(vectors[chosen], gathered)
         _decide(queries, gathered, asked[low : low + GATHER], chosen + base, best, scores, filled)
 
 

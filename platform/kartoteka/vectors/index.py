@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import faiss
 import numpy as np
@@ -15,9 +15,11 @@ from kartoteka.folders import open_shards
 from kartoteka.vectors.choose import KIND, check
 from kartoteka.vectors.codes import FEW, nearest_by_codes
 from kartoteka.vectors.exact import compare, nearest
+from kartoteka.vectors.probes import lists_to_read
 from kartoteka.vectors.settings import VectorSettings
 from kartoteka.vectors.shard import Shard
 
+_TOGETHER = 1024  # queries that are probed for at once
 _BLAS = ThreadpoolController()  # numpy's: it would take every core otherwise
 
 
@@ -83,12 +85,16 @@ class ShardedVectors:
         best = np.full((len(queries), k), -1, np.int64)
         scores = np.zeros((len(queries), k), np.float32)
         filled = np.zeros(len(queries), np.int64)
-        share, count = (1.0, self.documents) if kept is None else (kept.share, kept.count)
-        if self.exact or share <= self.settings.scan_below or count <= self.settings.exact_below:
+        if self.exact or (kept is not None and self._is_narrow(kept)):
             self._scan(queries, exclude, kept, best, scores, filled)
-        elif len(queries):
-            self._probe(queries, exclude, kept, share, best, scores, filled)
+        else:
+            for low in range(0, len(queries), _TOGETHER):
+                these = slice(low, low + _TOGETHER)
+                self._probe(queries[these], exclude[these], kept, best[these], scores[these], filled[these])
         return best, scores
+
+    def _is_narrow(self, kept: Allowed) -> bool:
+        return kept.share <= self.settings.scan_below or kept.count <= self.settings.exact_below
 
     def _part(self, shard: int, numbers: np.ndarray) -> np.ndarray:
         """Those of the ascending `numbers` that lie in a shard, as rows of it."""
@@ -120,30 +126,38 @@ class ShardedVectors:
         queries: np.ndarray,
         exclude: np.ndarray,
         kept: Allowed | None,
-        share: float,
         best: np.ndarray,
         scores: np.ndarray,
         filled: np.ndarray,
     ) -> None:
         """Read the inverted lists of all shards, then compare the best of their union with the vectors themselves."""
         faiss.omp_set_num_threads(self.settings.threads)
-        trained = self.shards[0].quantiser
-        # a filter thins the lists: read as many more of them as it thins
-        probes = min(trained["lists"], int(np.ceil(trained["probes"] / share)))
         wide = best.shape[1] * self.settings.refine + 1
-        found, bounds = [], []
-        for s, shard in enumerate(self.shards):
-            parameters = faiss.SearchParametersIVF(nprobe=probes)
-            if kept is not None:
-                bits = np.packbits(kept.mask_of(*self.bases[s : s + 2]), bitorder="little")
-                parameters = faiss.SearchParametersIVF(nprobe=probes, sel=faiss.IDSelectorBitmap(bits))
-            near, rows = shard.lists.search(queries, wide, params=parameters)
-            found.append(np.where(rows >= 0, rows + self.bases[s], -1))
-            bounds.append(near)
-        union, bound = np.concatenate(found, axis=1), np.concatenate(bounds, axis=1)
+        found = list(self._read(queries, wide) if kept is None else self._read_allowed(queries, wide, kept))
+        union, bound = (np.concatenate(parts, axis=1) for parts in zip(*found, strict=True))
         union = np.where(union == exclude[:, None], -1, union)
         order = np.lexsort((union, -bound, union < 0), axis=1)[:, : wide - 1]
         union = np.sort(np.take_along_axis(union, order, axis=1), axis=1)
         for s, shard in enumerate(self.shards):
             rows = [self._part(s, row) for row in union]
             compare(queries, shard.vectors, rows, self.bases[s], best, scores, filled)
+
+    def _read(self, queries: np.ndarray, wide: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Of each shard, the `wide` best numbers of each query, -1 where there are no more, and what the codes say."""
+        parameters = faiss.SearchParametersIVF(nprobe=self.shards[0].quantiser["probes"])
+        for shard, base in zip(self.shards, self.bases, strict=False):
+            near, rows = shard.lists.search(queries, wide, params=parameters)
+            yield np.where(rows >= 0, rows + base, -1), near
+
+    def _read_allowed(self, queries: np.ndarray, wide: int, kept: Allowed) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """The same of what is allowed, from as many lists as that takes."""
+        distances, lists = lists_to_read(queries, self.shards, kept)
+        at = faiss.swig_ptr
+        for shard, base in zip(self.shards, self.bases, strict=False):
+            bits = np.packbits(kept.mask_of(base, base + len(shard)), bitorder="little")
+            near, rows = np.empty((len(queries), wide), np.float32), np.empty((len(queries), wide), np.int64)
+            parameters = faiss.SearchParametersIVF(nprobe=lists.shape[1], sel=faiss.IDSelectorBitmap(bits))
+            shard.lists.search_preassigned_c(
+                len(queries), at(queries), wide, at(lists), at(distances), at(near), at(rows), False, parameters
+            )
+            yield np.where(rows >= 0, rows + base, -1), near

@@ -23,7 +23,7 @@ IDS = pa.schema([pa.field("id", pa.large_string(), nullable=False)])
 class Shard:
     """`vectors` float16 or float32 [n, d], at most `norm` long, and their `codes`; `ids` [n]; `lists`: FAISS's.
 
-    All memory-mapped.
+    `list_of` int32 [n]: the list that each vector is in. All memory-mapped; no lists, both None.
     """
 
     vectors: np.ndarray
@@ -31,6 +31,7 @@ class Shard:
     codes: Codes
     ids: pa.ChunkedArray
     lists: faiss.IndexIVF | None
+    list_of: np.ndarray | None
     quantiser: dict[str, Any]
 
     def __len__(self) -> int:
@@ -51,12 +52,15 @@ class Shard:
             path = folder / "ids.arrow"
             ids = pa.ipc.open_file(pa.memory_map(str(path))).read_all().column("id")
             path = folder / "lists.faiss"
-            lists = None
+            lists = list_of = None
             if values["quantiser"]["lists"]:
                 lists = faiss.read_index(str(path), faiss.IO_FLAG_MMAP | faiss.IO_FLAG_READ_ONLY)
+                path = folder / "list_of.npy"
+                list_of = mapped(path)
         except (OSError, ValueError, EOFError, RuntimeError, pa.ArrowException) as error:
             raise ValueError(f"{KIND}: cannot read {path}: {str(error).splitlines()[0]}") from None
-        return cls(vectors, values["norm"], Codes(codes, scale, values["error"]), ids, lists, values["quantiser"])
+        coded = Codes(codes, scale, values["error"])
+        return cls(vectors, values["norm"], coded, ids, lists, list_of, values["quantiser"])
 
 
 def build_shard(
@@ -82,6 +86,17 @@ def build_shard(
             faiss.omp_set_num_threads(1)
             index.add(vectors.astype(np.float32))
             faiss.write_index(index, str(beside / "lists.faiss"))
+            np.save(beside / "list_of.npy", _lists_of(index), allow_pickle=False)
         norm = float(norms.max(initial=0)) * 1.0001
         about = {"quantiser": quantiser.as_dict(), "norm": norm, "error": codes.error, "documents": len(vectors)}
         describe(beside, KIND, about)
+
+
+def _lists_of(index: faiss.IndexIVF) -> np.ndarray:
+    """The list that each vector of a filled index is in, int32 [n]."""
+    lists = np.empty(index.ntotal, np.int32)
+    for number in range(index.nlist):
+        size = index.invlists.list_size(number)
+        if size:
+            lists[faiss.rev_swig_ptr(index.invlists.get_ids(number), size)] = number
+    return lists
