@@ -8,18 +8,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
+from serve_collector import collecting
 from serve_configuration import configuration, free_port
 
 
 @dataclass(frozen=True)
 class Served:
-    """A deployed app: where it is, the key that opens it, the edition it serves, and the encoder of that."""
+    """A deployed app: where it is, the key that opens it, the edition it serves with its encoder, the spans it sends."""
 
     url: str
     key: str
     edition: Path
     encoder: Path
-    config: dict[str, Any]
+    spans: list[Span]
 
 
 @pytest.fixture(scope="session")
@@ -39,6 +41,9 @@ def served(
     config = configuration(
         small_edition, port, keys=str(keys), classifier=tiny_classifier, max_texts=300, max_text_characters=20_000
     )
-    deploy(config, timeout_s=120)
-    yield Served(f"http://127.0.0.1:{port}", secret, small_edition, tiny_encoder, config)
-    ray_serve.shutdown()
+    with collecting() as (endpoint, spans):
+        variables = {"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint, "OTEL_BSP_SCHEDULE_DELAY": "200"}
+        config["applications"][0]["runtime_env"]["env_vars"] |= variables
+        deploy(config, timeout_s=120)
+        yield Served(f"http://127.0.0.1:{port}", secret, small_edition, tiny_encoder, spans)
+        ray_serve.shutdown()

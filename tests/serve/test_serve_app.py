@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -227,6 +228,28 @@ def test_the_reference_needs_nothing_from_outside(http: Any) -> None:
     for link in found:
         assert http.get(link).status_code == 200
     assert http.get("/openapi.json").json()["info"]["title"] == "Kartoteka"
+
+
+def test_a_trace_goes_from_the_request_to_the_batch_and_to_the_shards(http: Any, served: Any) -> None:
+    trace = "4bf92f3577b34da6a3ce929d0e0e4737"
+    sent = {"traceparent": f"00-{trace}-00f067aa0ba902b7-01"}
+    response = http.post("/v1/similar", json={"text": "gradient descent", "k": 3}, headers=sent).raise_for_status()
+    assert response.headers["traceresponse"].split("-")[1] == trace
+    wanted = {"POST /v1/similar", "similar", "encode", "batch", "vector shard", "lexical shard"}
+    deadline = time.monotonic() + 20
+    own: dict[str, Any] = {}
+    while not wanted <= own.keys() and time.monotonic() < deadline:
+        own = {span.name: span for span in list(served.spans) if span.trace_id.hex() == trace}
+        time.sleep(0.1)
+    assert wanted <= own.keys()
+    for child, parent in [
+        ("similar", "POST /v1/similar"),
+        ("encode", "similar"),
+        ("batch", "encode"),
+        ("vector shard", "similar"),
+    ]:
+        assert own[child].parent_span_id == own[parent].span_id
+    assert not any("gradient" in str(span) for span in own.values())
 
 
 def test_a_client_of_openai_needs_no_other_url(http: Any) -> None:
