@@ -7,7 +7,7 @@ PIP := $(BIN)/pip --disable-pip-version-check --quiet
 export OMP_NUM_THREADS ?= 1
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: help setup demo test test-slow bench lint clean
+.PHONY: help setup demo serve test test-slow bench lint clean
 
 help:  ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -25,6 +25,9 @@ setup: $(VENV)/.ready  ## create the environment
 
 demo: setup  ## re-index samples/ into demo-edition/ and say where the report is
 	$(BIN)/kartoteka reindex samples --edition demo-edition
+
+serve: demo  ## serve demo-edition/ at http://127.0.0.1:8000
+	$(BIN)/kartoteka serve --edition demo-edition
 
 test: setup  ## the tests (under 15 minutes)
 	$(BIN)/python -m pytest

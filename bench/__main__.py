@@ -93,6 +93,7 @@ BENCHES = {
     "driver_memory": Bench(flags),
     "training": Bench(flags),
     "sentiment": Bench(nothing),
+    "sentiment_ngrams": Bench(nothing),
 }
 
 

@@ -30,6 +30,9 @@ from kartoteka.evaluation.classification import GoldTexts, MacroF1, mcnemar, sam
 from kartoteka.evaluation.confusion import macro_f1
 from kartoteka.evaluation.significance import Interval, bootstrap, compare
 from kartoteka.sentiment.classify import open_classifier
+from kartoteka.sentiment.ngram_fit import fit_ngrams
+from kartoteka.sentiment.ngrams import NgramClassifier
+from kartoteka.sentiment.split import validation_of
 from kartoteka.sentiment.task import SentimentTask
 from kartoteka.sentiment.texts import CLASSES, UNLABELLED, Texts, held_out, read_texts, side_keys, without_copies
 from kartoteka.storage import Storage
@@ -77,8 +80,8 @@ def write(file: Path, texts: Texts, *, hidden: bool) -> str:
     return str(file)
 
 
-def baseline(world: World) -> np.ndarray:
-    """Labels of the test texts by logistic regression over TF-IDF of words, word pairs and 2 to 5 characters."""
+def simple_model() -> Any:
+    """Logistic regression over TF-IDF of words, word pairs and 2 to 5 characters: a pipeline of scikit-learn."""
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline, make_union
@@ -87,8 +90,21 @@ def baseline(world: World) -> np.ndarray:
         TfidfVectorizer(ngram_range=(1, 2), min_df=2, sublinear_tf=True),
         TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), min_df=2, sublinear_tf=True),
     )
-    model = make_pipeline(features, LogisticRegression(C=3, class_weight="balanced", max_iter=300))
-    return model.fit(world.train.texts, world.train.labels).predict(world.test.texts)
+    return make_pipeline(features, LogisticRegression(C=3, class_weight="balanced", max_iter=300))
+
+
+def baseline(world: World) -> np.ndarray:
+    """Labels of the test texts by the simple model."""
+    return simple_model().fit(world.train.texts, world.train.labels).predict(world.test.texts)
+
+
+def by_ngrams(world: World, config: SentimentConfig) -> np.ndarray:
+    """Labels of the test texts by the classifier of `train sentiment-ngrams`, validated as the transformers are."""
+    settings, labels = config.sentiment, np.array(world.train.labels)
+    held = validation_of(world.train, settings.validation_share, settings.seed)
+    learned, asked = (world.train.take(np.flatnonzero(rows)).texts for rows in (~held, held))
+    found = fit_ngrams(learned, labels[~held], asked, labels[held], config.ngrams, settings.seed)
+    return NgramClassifier(found.shape, found.parameters, {}).classify(world.test.texts)[0].argmax(axis=1)
 
 
 def learn(task: SentimentTask, config: SentimentConfig, seed: int, folder: Path) -> dict[str, Any]:
@@ -166,10 +182,12 @@ def shown(interval: Interval) -> str:
     return f"{100 * interval.value:.1f} [{100 * interval.low:.1f}, {100 * interval.high:.1f}]"
 
 
-def report(outcome: Outcome, world: World, simple: np.ndarray, seeds: list[dict[str, Any]], weight: float) -> None:
+def report(
+    outcome: Outcome, world: World, fixed: dict[str, np.ndarray], seeds: list[dict[str, Any]], weight: float
+) -> None:
     """The tables: systems, differences, λ, pseudo-labels; and the checks."""
     systems = {
-        "TF-IDF + logistic regression": [simple] * len(seeds),  # it draws nothing: every seed is the same
+        **{name: [labels] * len(seeds) for name, labels in fixed.items()},  # they draw nothing: all seeds are the same
         "base": [seed["base"] for seed in seeds],
         "final": [seed["finals"][weight]["labels"] for seed in seeds],
     }
@@ -181,7 +199,7 @@ def report(outcome: Outcome, world: World, simple: np.ndarray, seeds: list[dict[
         right = np.mean([np.mean(own == world.test.labels) for own in labels])
         rows.append([name, shown(intervals[name]), each, f"{100 * right:.1f}"])
     outcome.table("Macro-F1 on texts held out, %", ["", "mean over seeds", "each seed", "accuracy"], rows)
-    pairs = (("base", "final"), ("TF-IDF + logistic regression", "base"), ("TF-IDF + logistic regression", "final"))
+    pairs = [("base", "final"), *((name, step) for name in fixed for step in ("base", "final"))]
     rows, gains = [], {}
     for one, two in pairs:
         gains[one, two] = difference = compare([measured[one]], [measured[two]], resamples=RESAMPLES)[0]
@@ -244,8 +262,9 @@ def main() -> None:
         return
     config = SentimentConfig.from_toml(options.config)
     world = divide(options, config.sentiment.labels)
-    simple = baseline(world)
-    print(f"baseline: {100 * over_seeds(world.test, [simple]).value:.1f}", flush=True)
+    fixed = {"TF-IDF + logistic regression": baseline(world), "n-grams": by_ngrams(world, config)}
+    for name, labels in fixed.items():
+        print(f"{name}: {100 * over_seeds(world.test, [labels]).value:.1f}", flush=True)
     with tempfile.TemporaryDirectory(prefix="kartoteka-bench-") as name, cluster.connected(None):
         folder = Path(name)
         files = (
@@ -262,7 +281,7 @@ def main() -> None:
         f"{options.seeds} seeds; λ {best:g}; intervals over texts, {RESAMPLES:,} resamples of the seeds' mean",
         "thresholds: purity {purity:g}, probability {probability:g}".format(**config.pseudolabels.model_dump()),
     ]
-    report(outcome, world, simple, seeds, best)
+    report(outcome, world, fixed, seeds, best)
     outcome.values = {"seeds": [seed["accepted"] for seed in seeds], "config": config.model_dump(mode="json")}
     outcome.publish()
 

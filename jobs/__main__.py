@@ -15,9 +15,12 @@ import typer
 from jobs.evaluate import app as evaluate
 from jobs.generate import generate
 from jobs.inspect import inspect
+from jobs.key import key
 from jobs.pack import pack
+from jobs.promote import promote
 from jobs.pseudolabel import app as pseudolabel
 from jobs.reindex import reindex
+from jobs.serve import serve
 from jobs.train import app as train
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -25,6 +28,9 @@ app.command("reindex")(reindex)
 app.command("inspect")(inspect)
 app.command("generate")(generate)
 app.command("pack")(pack)
+app.command("serve")(serve)
+app.command("promote")(promote)
+app.command("key")(key)
 app.add_typer(evaluate, name="evaluate")
 app.add_typer(train, name="train")
 app.add_typer(pseudolabel, name="pseudolabel")

@@ -12,7 +12,7 @@ from kartoteka.keyphrases.settings import KeyphraseSettings
 from kartoteka.lexical.settings import LexicalSettings
 from kartoteka.ranking.settings import RankerSettings
 from kartoteka.sentiment.pseudolabels import PseudolabelSettings
-from kartoteka.sentiment.settings import SentimentSettings
+from kartoteka.sentiment.settings import NgramSettings, SentimentSettings
 from kartoteka.settings import Settings
 from kartoteka.stages.embed import EmbedSettings
 from kartoteka.stages.labels import LabelSettings
@@ -68,8 +68,9 @@ class TrainGeneratorConfig(TrainConfig):
 
 
 class SentimentConfig(TrainConfig):
-    """`kartoteka train sentiment`, `pseudolabel clusters` and `evaluate sentiment`: one file for all three steps."""
+    """All commands about sentiment: one file for the three steps, and for the n-grams beside them."""
 
     sentiment: SentimentSettings = SentimentSettings()
+    ngrams: NgramSettings = NgramSettings()
     clusters: ClusterSettings = ClusterSettings()
     pseudolabels: PseudolabelSettings = PseudolabelSettings()

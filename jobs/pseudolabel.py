@@ -72,6 +72,8 @@ def run(
     settings = PseudolabelSettings.parse(thresholds)
     texts = without_copies(read_texts(files, config.sentiment.labels))
     probabilities, vectors = open_classifier(model, device, threads).classify(texts.texts)
+    if vectors is None:
+        raise ValueError(f"model: {model} is a classifier by n-grams: it has no vectors to make clusters of")
     numbers, _, centroids = cluster(vectors, config.clusters, threads)
     table, passing = pseudolabel(texts, probabilities, numbers, len(centroids), settings)
     place = Storage(out.parent)

@@ -31,7 +31,9 @@ def reindex(
     encoder: Annotated[str, typer.Option(help="Encoder: a directory or a hub id.")] = "all-MiniLM-L6-v2",
     revision: Annotated[str | None, typer.Option(help="Revision of an encoder from the hub.")] = None,
     ranker: Annotated[str | None, typer.Option(help="Trained ranker: a directory made by `kartoteka train`.")] = None,
-    classifier: Annotated[str | None, typer.Option(help="Sentiment classifier: a directory or a hub id.")] = None,
+    classifier: Annotated[
+        str | None, typer.Option(help="Sentiment classifier: `default`, a directory or a hub id.")
+    ] = None,
     encoder_gpus: Annotated[
         float | None, typer.Option(min=0, help="GPUs one encoding worker holds; none: 1 where the cluster has any.")
     ] = None,

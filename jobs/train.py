@@ -18,11 +18,13 @@ from rich.console import Console
 
 from jobs.cli import plain_errors
 from jobs.config import SentimentConfig, TrainGeneratorConfig, TrainRankerConfig
+from jobs.train_ngrams import sentiment_ngrams
 
 if TYPE_CHECKING:
     from kartoteka.training.task import Task
 
 app = typer.Typer(help="Train a model.", no_args_is_help=True)
+app.command("sentiment-ngrams")(sentiment_ngrams)
 
 Edition = Annotated[str, typer.Option(help="Edition whose annotated documents are learned from.")]
 Out = Annotated[str, typer.Option(help="Folder of the run: a new one, or a URI.")]

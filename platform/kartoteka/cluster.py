@@ -39,7 +39,7 @@ def connected(address: str | None = None, cpus: int | None = None) -> Iterator[N
     try:
         with _hushed():
             if named:
-                ray.init(address=named, log_to_driver=False, logging_level=logging.ERROR, runtime_env=_source_root())
+                ray.init(address=named, log_to_driver=False, logging_level=logging.ERROR, runtime_env=source_root())
             else:
                 ray.init(
                     num_cpus=cpus,
@@ -48,7 +48,7 @@ def connected(address: str | None = None, cpus: int | None = None) -> Iterator[N
                     logging_level=logging.ERROR,
                     object_store_memory=OBJECT_STORE_BYTES,
                     _temp_dir=_temporary(),
-                    runtime_env=_source_root(),
+                    runtime_env=source_root(),
                 )
     except (ConnectionError, RuntimeError) as error:
         raise ValueError(f"cluster: cannot connect to {named or 'a local Ray'}: {error}") from None
@@ -76,7 +76,7 @@ def _hushed() -> Iterator[None]:
             os.close(real)
 
 
-def _source_root() -> dict[str, object]:
+def source_root() -> dict[str, object]:
     """Let workers import the library from a checkout that is not installed (`ray job submit --working-dir .`)."""
     import kartoteka
 

@@ -7,6 +7,7 @@ Each package declares its own section (`EncodingSettings`, `LexicalSettings`, ..
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -24,7 +25,7 @@ class Settings(BaseModel):
         try:
             return cls.model_validate(values)
         except ValidationError as error:
-            raise ValueError("; ".join(_one(e) for e in error.errors())) from None
+            raise ValueError("; ".join(one_line(e) for e in error.errors())) from None
 
     @classmethod
     def from_toml(cls, path: str | Path | None) -> Self:
@@ -46,7 +47,8 @@ class Settings(BaseModel):
             raise ValueError(f"config: {path}: {error}") from None
 
 
-def _one(error: Any) -> str:
+def one_line(error: Mapping[str, Any]) -> str:
+    """What one of pydantic's errors says, and of which field."""
     field = ".".join(str(part) for part in error["loc"])
     if error["type"] == "extra_forbidden":
         return f"unknown key `{field}`"

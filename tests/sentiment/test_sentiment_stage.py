@@ -14,7 +14,7 @@ from kartoteka.clustering.kmeans import Sums
 from kartoteka.clustering.summary import clusters_table, summary_table
 from kartoteka.documents import DOCUMENT_SCHEMA, ReadSettings, Refusal, from_record
 from kartoteka.flow.stage import apply_steps
-from kartoteka.sentiment.classify import identity_of, open_classifier
+from kartoteka.sentiment.classify import DEFAULT_CLASSIFIER, identity_of, open_classifier
 from kartoteka.sentiment.texts import CLASSES
 from kartoteka.stages.describe import SUMMARY
 from kartoteka.stages.labels import LABELS_SCHEMA, CountPurity, Label, LabelSettings, WriteLabels
@@ -69,15 +69,17 @@ def labelled(storage: Storage, classifier: str, settings: LabelSettings) -> list
     return pa.concat_tables(tables).to_pylist()
 
 
+@pytest.mark.parametrize("kind", ["transformer", "n-grams"])
 def test_labels_are_those_of_the_classifier_and_purity_is_that_of_a_plain_count(
-    tiny_classifier: str, tmp_path: Path
+    kind: str, tiny_classifier: str, tmp_path: Path
 ) -> None:
+    classifier = tiny_classifier if kind == "transformer" else DEFAULT_CLASSIFIER
     gone = {3, 31}
     storage = archive(tmp_path, gone)
-    rows = labelled(storage, tiny_classifier, LOW)
+    rows = labelled(storage, classifier, LOW)
     numbers = [number for number in range(50) if number not in gone]
     assert [row["id"] for row in rows] == [f"d{number}" for number in numbers]
-    said, _ = open_classifier(tiny_classifier, "cpu").classify([document(number)["title"] for number in numbers])
+    said, _ = open_classifier(classifier, "cpu").classify([document(number)["title"] for number in numbers])
     labels = [CLASSES[row.argmax()] for row in said]
     assert [row["label"] for row in rows] == labels
     np.testing.assert_allclose([row["probability"] for row in rows], said.max(axis=1), atol=1e-6)

@@ -14,6 +14,7 @@ from kartoteka.lexical.kernels import BLOCK, STRETCH, candidates, count_matches,
 from kartoteka.lexical.settings import LexicalSettings
 from kartoteka.lexical.shard import KIND, Shard
 from kartoteka.lexical.terms import Tokens, encode_tokens
+from kartoteka.telemetry import span
 
 BATCH = 128  # queries that pass over a block of documents together
 STEPS = 65535  # what a 16-bit accumulator holds
@@ -81,25 +82,26 @@ class ShardedIndex:
         filled = np.zeros(len(tokens), np.int64)
         longest = max(shard.documents for shard in self.shards)
         sums = np.empty((min(BATCH, len(tokens)), min(STRETCH, -(-longest // BLOCK) * BLOCK)), np.uint16)
-        for shard, base, terms in zip(self.shards, self.bases, found, strict=False):
+        for s, (shard, base, terms) in enumerate(zip(self.shards, self.bases, found, strict=False)):
             local, starts = _drop_unknown(terms[codes], offsets)
             rows, mask = _cut_filter(kept, int(base), shard.documents)
-            for first in range(0, len(tokens), BATCH):
-                last = min(first + BATCH, len(tokens))
-                these = slice(first, last)
-                _search_shard(
-                    shard,
-                    int(base),
-                    local[starts[first] : starts[last]],
-                    starts[first : last + 1] - starts[first],
-                    exclude[these] - base,
-                    rows,
-                    mask,
-                    numbers[these],
-                    scores[these],
-                    filled[these],
-                    sums,
-                )
+            with span("lexical shard", {"shard": s}):
+                for first in range(0, len(tokens), BATCH):
+                    last = min(first + BATCH, len(tokens))
+                    these = slice(first, last)
+                    _search_shard(
+                        shard,
+                        int(base),
+                        local[starts[first] : starts[last]],
+                        starts[first : last + 1] - starts[first],
+                        exclude[these] - base,
+                        rows,
+                        mask,
+                        numbers[these],
+                        scores[these],
+                        filled[these],
+                        sums,
+                    )
         return numbers, scores
 
     def count(self, query: Sequence[str], allowed: np.ndarray | None = None) -> int:

@@ -87,6 +87,14 @@ class SearchIndex:
             raise ValueError(f"edition: {path} is damaged: its indexes hold {sorted(counts)} documents")
         return SearchIndex(edition, catalogue, words, vectors, DocumentStore(edition, catalogue))
 
+    def warm_up(self) -> None:
+        """Search once in each way, so that no request waits until a kernel is compiled, or read from its cache."""
+        if self.catalogue.held:
+            vector = self._vectors.vectors_of(np.flatnonzero(self.catalogue.row >= 0)[:1])[0]
+            for filters in (Filters(), Filters(year_from=0)):
+                self.similar(Query("a", vector=vector), 1, "hybrid", filters)
+            self.search("a", 1, 0, Filters())
+
     @property
     def dimension(self) -> int:
         """Numbers in a vector."""

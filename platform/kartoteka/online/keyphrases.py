@@ -33,7 +33,10 @@ class RefusedDocument(ValueError):
 
     def __init__(self, refusal: Refusal) -> None:
         self.reason, self.detail = str(refusal.reason), refusal.detail
-        super().__init__(f"document: {self.reason}: {self.detail}")
+        super().__init__(f"document: {refusal.reason}: {refusal.detail}")
+
+    def __reduce__(self) -> tuple[type[RefusedDocument], tuple[Refusal]]:
+        return RefusedDocument, (Refusal(self.reason, self.detail),)
 
 
 class Indexer:
@@ -64,6 +67,14 @@ class Indexer:
         )
         return Indexer(edition, sources.open(), Catalogue.open(edition.storage.local(CATALOGUE)))
 
+    def warm_up(self) -> None:
+        """Suggest once, so that no request waits until a kernel is compiled, or read from its cache."""
+        vectors, trained = (
+            np.ones((1, 1 if arrays is None else arrays.document_codes.shape[1]))
+            for arrays in (self.suggester.vectors, self.suggester.trained)
+        )
+        self.suggest([self.normalise("warm up", "")], vectors, trained if self.needs_trained else None)
+
     def normalise(
         self, title: str, abstract: str, lang: str | None = None, identity: str | None = None
     ) -> dict[str, Any]:
@@ -82,9 +93,9 @@ class Indexer:
             found["lang"] = self._languages[self.catalogue.lang[number]]
         return found
 
-    def texts(self, values: Sequence[dict[str, Any]]) -> list[str]:
-        """What the encoder is to read of each document."""
-        return texts_of(_table(values), self._separator)
+    def texts(self, values: Sequence[dict[str, Any]], separator: str | None = None) -> list[str]:
+        """What the encoder is to read of each document; `separator`: that of another encoder than the edition's."""
+        return texts_of(_table(values), self._separator if separator is None else separator)
 
     def suggest(
         self,

@@ -25,6 +25,9 @@ class UnknownDocuments(ValueError):
         shown = ", ".join(repr(identity[:80]) for identity in self.ids[:5])
         super().__init__(f"ids: {shown}{', ...' if len(self.ids) > 5 else ''} not in this edition")
 
+    def __reduce__(self) -> tuple[type[UnknownDocuments], tuple[tuple[str, ...]]]:
+        return UnknownDocuments, (self.ids,)
+
 
 @dataclass(frozen=True)
 class Query:

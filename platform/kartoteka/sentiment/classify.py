@@ -1,75 +1,45 @@
-"""A trained classifier in use: texts in, probabilities and vectors out."""
+"""A trained classifier in use, of either kind: hashed n-grams, or any sequence classifier of transformers."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 
-from kartoteka.encoding.models import ModelFiles, resolve_model
-from kartoteka.encoding.tokens import TextTokeniser
-from kartoteka.sentiment.texts import CLASSES
+from kartoteka.sentiment import ngrams
 
-if TYPE_CHECKING:
-    import torch
-
-    from kartoteka.sentiment.model import SentimentModel
-
-#: Tokens that run together, padding included.
-_BUDGET = 8192
+#: The small classifier that comes with Kartoteka, by this name wherever a classifier is asked for.
+DEFAULT_CLASSIFIER = "default"
 
 
-@dataclass(frozen=True)
-class Classifier:
-    """A model on its device, and the tokeniser that cuts texts to what it reads. Make one with `open_classifier`."""
+class Classifier(Protocol):
+    """What labels texts. Make one with `open_classifier`."""
 
-    model: SentimentModel
-    tokeniser: TextTokeniser
-    device: torch.device
-    identity: dict[str, Any]
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What decides the labels, as `identity_of` says."""
 
-    def classify(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-        """Probabilities float32 [n, 3] in the order of `CLASSES`, and unit vectors float32 [n, d].
+    def classify(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray | None]:
+        """Probabilities float32 [n, 3] in the order of `CLASSES`, and unit vectors float32 [n, d] where it has any.
 
         The same texts give the same bits in every process of one machine.
         """
-        import torch
-
-        from kartoteka.training.contrastive import encode_texts
-
-        tokens = self.tokeniser(texts)
-        ids, offsets = (torch.from_numpy(array).to(self.device) for array in (tokens.ids, tokens.offsets))
-        with torch.inference_mode():
-            size = len(CLASSES)
-            found = encode_texts(
-                self.model, ids, offsets, dimension=size + self.model.dimension, micro_tokens=_BUDGET
-            ).cpu()
-            return torch.softmax(found[:, :size], dim=1).numpy(), found[:, size:].numpy()
 
 
 def open_classifier(path: str, device: str = "auto", threads: int = 1) -> Classifier:
-    """Load a classifier: a directory that `train sentiment` wrote, any other of the three classes, or a hub id.
+    """Load a classifier: `default`, a directory that `train sentiment` or `train sentiment-ngrams` wrote, any other of
+    the three classes, or a hub id.
 
-    Sets the number of torch's threads for the whole process. Raises `ValueError`: there is none, it cannot be loaded,
-    or its classes are others.
+    `device` and `threads` are for transformers, and set the number of torch's threads for the whole process. Raises
+    `ValueError`: there is none, it cannot be loaded, or its classes are others.
     """
-    import torch
+    if (folder := _of_ngrams(path)) is not None:
+        return ngrams.open_ngrams(folder, _name(path))
+    from kartoteka.sentiment.transformer import open_transformer
 
-    from kartoteka.encoding.encoder import positions
-    from kartoteka.encoding.precision import choose_device
-    from kartoteka.encoding.transformer import load_tokenizer
-    from kartoteka.sentiment.model import SentimentModel
-
-    files = resolve_model(path)
-    torch.set_num_threads(threads)
-    chosen = choose_device(device)
-    model = SentimentModel(files.directory).eval().requires_grad_(False).to(chosen)
-    tokenizer, limit = load_tokenizer(files)
-    reads = min(filter(None, [positions(model.model.config), limit]))
-    return Classifier(model, TextTokeniser(tokenizer, reads), chosen, _identity(path, files))
+    return open_transformer(path, _name(path), device, threads)
 
 
 def identity_of(path: str) -> dict[str, Any]:
@@ -77,11 +47,20 @@ def identity_of(path: str) -> dict[str, Any]:
 
     Raises `ValueError`: there is none. Loads nothing.
     """
-    try:
-        return _identity(path, resolve_model(path))
-    except ValueError as error:
-        raise ValueError(str(error).replace("encoder:", "classifier:", 1)) from None
+    if (folder := _of_ngrams(path)) is not None:
+        return {"name": _name(path), "sha256": ngrams.described(folder).sha256}
+    from kartoteka.sentiment.transformer import sha256_of
+
+    return {"name": _name(path), "sha256": sha256_of(path)}
 
 
-def _identity(path: str, files: ModelFiles) -> dict[str, Any]:
-    return {"name": Path(path).name, "sha256": files.sha256}
+def _of_ngrams(path: str) -> Path | None:
+    """The folder of a classifier by n-grams; None where `path` is of another kind."""
+    folder = Path(path).expanduser()
+    if path == DEFAULT_CLASSIFIER and not folder.is_dir():
+        return Path(__file__).with_name("default")
+    return folder if any((folder / name).exists() for name in (ngrams.DESCRIPTION, ngrams.WEIGHTS)) else None
+
+
+def _name(path: str) -> str:
+    return Path(path).name

@@ -21,21 +21,13 @@ from kartoteka.folders import describe, description, whole_folder
 from kartoteka.sentiment.mixture import Mixture, mix, of_gold
 from kartoteka.sentiment.pseudolabels import read_pseudolabels
 from kartoteka.sentiment.settings import SentimentSettings
+from kartoteka.sentiment.split import REFUSED, VALIDATION, check_classes, gold_table, refused_table, validation_of
 from kartoteka.sentiment.start import write_start
-from kartoteka.sentiment.texts import (
-    CLASSES,
-    UNLABELLED,
-    Texts,
-    held_out,
-    read_texts,
-    side_keys,
-    without_copies,
-)
+from kartoteka.sentiment.texts import CLASSES, UNLABELLED, read_texts, without_copies
 from kartoteka.storage import Storage
 
 KIND = "sentiment examples"
 EXAMPLES, START = "data/examples", "data/start"
-VALIDATION, REFUSED = "data/validation.parquet", "data/refused.parquet"
 #: What of the settings decides the loss only; a change of these leaves the data as they are.
 _LOSS = {"class_weight", "metric_weight", "temperature", "balanced", "micro_tokens", "kept_tokens", "freeze_embeddings"}
 
@@ -98,8 +90,8 @@ def prepare(
         return facts_of(run)
     given = without_copies(read_texts(files, settings.labels))
     labelled = np.array(given.labels) != UNLABELLED
-    out = _held_out(given, labelled, settings)
-    _check_classes(given, ~out)
+    out = validation_of(given, settings.validation_share, settings.seed)
+    check_classes(given, ~out)
     with run.folder(START, whole=True) as place, whole_folder(place) as folder:
         write_start(model, given.take(np.flatnonzero(~out)).texts, settings, folder)
     gold = given.take(np.flatnonzero(labelled))
@@ -109,7 +101,8 @@ def prepare(
     with run.folder(EXAMPLES, whole=True) as place, whole_folder(place) as folder:
         facts = _write(mixture, settings, run.local(START), folder)
         facts |= {"unlabelled": int((~labelled).sum()), "refused": given.reasons()}
-        _put_tables(run, given.take(np.flatnonzero(labelled & out)), given.refused)
+        run.put_table(VALIDATION, gold_table(given.take(np.flatnonzero(labelled & out))))
+        run.put_table(REFUSED, refused_table(given.refused))
         describe(folder, KIND, {"plan": plan, "facts": facts})
     return facts
 
@@ -121,28 +114,6 @@ def visits(examples: Examples, balanced: bool) -> np.ndarray:
         return training
     groups = [training[examples.label[training] == number] for number in range(len(CLASSES))]
     return np.concatenate([np.resize(group, max(map(len, groups))) for group in groups])
-
-
-def _held_out(given: Texts, labelled: np.ndarray, settings: SentimentSettings) -> np.ndarray:
-    """Which rows are not learned from, bool [n]: the validation texts, and whatever begins like one of them.
-
-    They are those whose own split says so; where none does, a share of the `labelled` ones.
-    """
-    sides = side_keys(given.texts)
-    chosen = labelled & np.array(given.validation, bool)
-    if labelled.any() and not chosen.any():
-        chosen[labelled] = held_out(sides[labelled], settings.validation_share, f"validation:{settings.seed}")
-    return np.isin(sides, sides[chosen])
-
-
-def _check_classes(given: Texts, training: np.ndarray) -> None:
-    counts = np.bincount(np.array(given.labels)[training] + 1, minlength=len(CLASSES) + 1)[1:]
-    if missing := [name for name, count in zip(CLASSES, counts, strict=True) if not count]:
-        others = "; ".join(f"{count:,} rows: {reason}" for reason, count in given.reasons().items())
-        raise ValueError(
-            f"data: no text of class `{missing[0]}` to learn from (labels are mapped under [sentiment.labels]"
-            + (f"; refused: {others})" if others else ")")
-        )
 
 
 def _write(mixture: Mixture, settings: SentimentSettings, start: Path, folder: Path) -> dict[str, Any]:
@@ -168,14 +139,6 @@ def _write(mixture: Mixture, settings: SentimentSettings, start: Path, folder: P
         "texts_cut": tokens.num_truncated,
         "sha256": digest.hexdigest(),
     }
-
-
-def _put_tables(run: Storage, held: Texts, refused: list[tuple[str, str]]) -> None:
-    """For a reader: the validation texts, which `kartoteka evaluate sentiment` takes as gold, and what was refused."""
-    labels = [CLASSES[number] for number in held.labels]
-    run.put_table(VALIDATION, pa.table({"id": held.ids, "text": held.texts, "label": labels, "source": held.sources}))
-    schema = pa.schema([("id", pa.string()), ("reason", pa.string())])
-    run.put_table(REFUSED, pa.Table.from_pylist([{"id": i, "reason": why} for i, why in refused], schema))
 
 
 def _digest(path: str) -> str:

@@ -56,6 +56,37 @@ class ReliabilitySettings(Settings):
         return purity.soft if self.soft else purity.hard
 
 
+class NgramSettings(Settings):
+    """The classifier by hashed n-grams: section `[ngrams]`. Labels, validation share and seed are of `[sentiment]`."""
+
+    bits: int = Field(default=17, ge=8, le=22)
+    """2 to this power are the buckets of tokens and their pairs, and again those of characters; each takes 8 bytes."""
+
+    shortest: int = Field(default=1, ge=1)
+    longest: int = Field(default=5, ge=1, le=16)
+    """Characters of a run, from and to."""
+
+    least_texts: int = Field(default=2, ge=1)
+    """Training texts that a gram must occur in to count."""
+
+    strengths: list[float] = Field(default=[0.3, 1.0, 3.0, 10.0], min_length=1)
+    """Inverse strengths of the regularisation (scikit-learn's C); the best on the validation texts is kept."""
+
+    balanced: bool = True
+    """Every class weighs the same, the rarer ones as if their texts were more."""
+
+    test_share: float = Field(default=0.2, gt=0, lt=1)
+    """Of the labelled texts, held out by the hash of their first words and only measured on."""
+
+    @model_validator(mode="after")
+    def _runs_and_strengths_make_sense(self) -> Self:
+        if self.longest < self.shortest:
+            raise ValueError(f"longest: {self.longest} is less than shortest, {self.shortest}")
+        if min(self.strengths) <= 0:
+            raise ValueError(f"strengths: {min(self.strengths):g} is not above 0")
+        return self
+
+
 class SentimentSettings(Settings):
     """The `[sentiment]` section: texts, loss, memory."""
 

@@ -50,11 +50,12 @@ class EncodeTrained(DocumentStage):
     name = "trained"
 
     def __init__(self, ranker: RankerFiles, settings: EncodingSettings, gpus: float = 0.0) -> None:
-        self.phrases = EncodePhrases(self._encoding(ranker, settings, ranker.phrase_tokens), gpus, _PHRASES)
-        self.steps = encoding_steps(self._encoding(ranker, settings, None), ranker.separator, gpus)
+        self.phrases = EncodePhrases(self.encoding(ranker, settings, ranker.phrase_tokens), gpus, _PHRASES)
+        self.steps = encoding_steps(self.encoding(ranker, settings, None), ranker.separator, gpus)
 
     @staticmethod
-    def _encoding(ranker: RankerFiles, settings: EncodingSettings, tokens: int | None) -> Encoding:
+    def encoding(ranker: RankerFiles, settings: EncodingSettings, tokens: int | None) -> Encoding:
+        """How the ranker's encoder is run; `tokens` of a text are read (None: as many as the model takes)."""
         own = settings.model_copy(update={"max_tokens": tokens, "prompt": None})
         return Encoding(str(ranker.encoder), None, own)
 

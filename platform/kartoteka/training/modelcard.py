@@ -16,6 +16,7 @@ def text_of(card: dict[str, Any], run: dict[str, Any]) -> str:
     """The card as text."""
     best = run["best"]
     figures = "\n".join(f"| {name} | {value:.4f} |" for name, value in best.items() if name != "step")
+    steps = f", at step {best['step']:,} of {run['steps']:,}, the best" if "step" in best else ""
     settings = json.dumps({"task": run["task"], "training": run["training"]}, indent=2, ensure_ascii=False)
     lines = [
         "---",
@@ -37,7 +38,7 @@ def text_of(card: dict[str, Any], run: dict[str, Any]) -> str:
         "",
         "## Quality",
         "",
-        f"On validation documents kept out of the training, at step {best['step']:,} of {run['steps']:,}, the best:",
+        f"On {run.get('measured', 'validation documents')} kept out of the training{steps}:",
         "",
         "| figure | value |",
         "|---|---|",

@@ -12,6 +12,7 @@ from threadpoolctl import ThreadpoolController
 
 from kartoteka.allowed import Allowed
 from kartoteka.folders import open_shards
+from kartoteka.telemetry import span
 from kartoteka.vectors.choose import KIND, check
 from kartoteka.vectors.codes import FEW, nearest_by_codes
 from kartoteka.vectors.exact import compare, nearest
@@ -115,11 +116,12 @@ class ShardedVectors:
             base, end = self.bases[s : s + 2]
             rows = np.arange(len(shard)) if kept is None else kept.rows(base, end)
             lists = (rows, base, shard.norm, exclude, best, scores, filled)
-            if len(queries) <= FEW:
-                nearest_by_codes(queries, shard.vectors, shard.codes, *lists)
-                continue
-            with _BLAS.limit(limits=self.settings.threads, user_api="blas"):
-                nearest(queries, shard.vectors, *lists)
+            with span("vector shard", {"shard": s}):
+                if len(queries) <= FEW:
+                    nearest_by_codes(queries, shard.vectors, shard.codes, *lists)
+                    continue
+                with _BLAS.limit(limits=self.settings.threads, user_api="blas"):
+                    nearest(queries, shard.vectors, *lists)
 
     def _probe(
         self,
@@ -145,19 +147,21 @@ class ShardedVectors:
     def _read(self, queries: np.ndarray, wide: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Of each shard, the `wide` best numbers of each query, -1 where there are no more, and what the codes say."""
         parameters = faiss.SearchParametersIVF(nprobe=self.shards[0].quantiser["probes"])
-        for shard, base in zip(self.shards, self.bases, strict=False):
-            near, rows = shard.lists.search(queries, wide, params=parameters)
+        for s, (shard, base) in enumerate(zip(self.shards, self.bases, strict=False)):
+            with span("vector shard", {"shard": s}):
+                near, rows = shard.lists.search(queries, wide, params=parameters)
             yield np.where(rows >= 0, rows + base, -1), near
 
     def _read_allowed(self, queries: np.ndarray, wide: int, kept: Allowed) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """The same of what is allowed, from as many lists as that takes."""
         distances, lists = lists_to_read(queries, self.shards, kept)
         at = faiss.swig_ptr
-        for shard, base in zip(self.shards, self.bases, strict=False):
+        for s, (shard, base) in enumerate(zip(self.shards, self.bases, strict=False)):
             bits = np.packbits(kept.mask_of(base, base + len(shard)), bitorder="little")
             near, rows = np.empty((len(queries), wide), np.float32), np.empty((len(queries), wide), np.int64)
             parameters = faiss.SearchParametersIVF(nprobe=lists.shape[1], sel=faiss.IDSelectorBitmap(bits))
-            shard.lists.search_preassigned_c(
-                len(queries), at(queries), wide, at(lists), at(distances), at(near), at(rows), False, parameters
-            )
+            with span("vector shard", {"shard": s}):
+                shard.lists.search_preassigned_c(
+                    len(queries), at(queries), wide, at(lists), at(distances), at(near), at(rows), False, parameters
+                )
             yield np.where(rows >= 0, rows + base, -1), near
