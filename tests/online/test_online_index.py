@@ -166,6 +166,8 @@ def test_the_card_is_the_one_that_inspect_shows(index, small_edition: Path, rows
         assert found.card == expected[identity]
         assert found.similar == index.similar(Query(ids=(identity,)), 3, "hybrid", NONE)
     assert index.card(ids[0], 0).similar == []
+    with pytest.raises(ValueError, match="similar: -1 is not from 0"):
+        index.card(ids[0], -1)
 
 
 def test_threads_share_an_index(index, rows) -> None:

@@ -148,6 +148,7 @@ class SearchIndex:
 
     def card(self, identity: str, similar: int = 5) -> CardFound:
         """A document's card with the `similar` documents most like it. Raises as `similar` does."""
+        check_count("similar", similar, 0, MOST_HITS)
         number = self._numbers([identity])
         document = self._store.rows("documents", number)[0]
         keyphrases, cluster, label = (
