@@ -15,7 +15,7 @@ from serve_configuration import configuration, free_port
 
 @dataclass(frozen=True)
 class Served:
-    """A deployed app: where it is, the key that opens it, the edition it serves with its encoder, the spans it sends."""
+    """A deployed app: where it is, the key that opens it, its edition with the encoder, and the spans it sends."""
 
     url: str
     key: str
