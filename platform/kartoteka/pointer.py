@@ -29,11 +29,11 @@ def read(pointer: str | os.PathLike[str]) -> dict[str, str]:
     try:
         values = storage.get_json(name)
         edition = values["edition"]
+        inside = "/" not in edition and storage.exists(edition)
     except FileNotFoundError:
         raise ValueError(f"edition: {os.fspath(pointer)} does not exist; `kartoteka promote` makes it") from None
     except (ValueError, TypeError, KeyError):
         raise ValueError(f"edition: {os.fspath(pointer)} is not a pointer to an edition") from None
-    inside = "/" not in edition and storage.exists(edition)
     return values | {"edition": f"{storage.uri.rstrip('/')}/{edition}" if inside else edition}
 
 
