@@ -84,6 +84,9 @@ def run(config: dict[str, Any], address: str | None) -> None:
 
 def _follow(edition: str, console: Console) -> None:
     """Wait; turn the app to what the pointer says whenever it says something else."""
+    from ray.exceptions import RayError
+    from ray.serve.exceptions import RayServeException
+
     from kartoteka import pointer
     from serve.editions import EditionRef
     from serve.rollout import turn_to
@@ -98,7 +101,7 @@ def _follow(edition: str, console: Console) -> None:
                 turn_to(now)
                 served, said = now, ""
                 console.print(f"serving {now.name}")
-        except (ValueError, OSError, TimeoutError) as error:
+        except (ValueError, OSError, TimeoutError, RayError, RayServeException) as error:
             if str(error) != said:  # once, not every second
                 said = str(error)
                 console.print(f"{said}; serving {served.name}")

@@ -19,6 +19,7 @@ from pydantic import BaseModel
 
 from kartoteka import __version__
 from serve import access, answers, figures, limits, observe, problems
+from serve.encoder import Encoded
 from serve.problems import Problem
 from serve.schemas import (
     EmbeddingsRequest,
@@ -29,6 +30,7 @@ from serve.schemas import (
     TextsRequest,
 )
 from serve.settings import AppSettings
+from serve.sharing import Shared
 
 _DEADLINE = {
     "name": limits.DEADLINE,
@@ -42,14 +44,14 @@ class Service(Protocol):
     """What the endpoints ask; `serve.gateway.Gateway` is one."""
 
     def version(self) -> dict[str, Any]: ...  # noqa: D102
+    def dimension(self) -> int: ...  # noqa: D102
     async def waiting_for(self) -> list[str]: ...  # noqa: D102
     async def keyphrases(self, documents: list[dict[str, Any]], k: int | None, min_score: float) -> Any: ...  # noqa: D102
     async def similar(self, asked: dict[str, Any]) -> Any: ...  # noqa: D102
     async def search(self, asked: dict[str, Any]) -> dict[str, Any]: ...  # noqa: D102
     async def card(self, identity: str) -> dict[str, Any]: ...  # noqa: D102
     async def classify(self, texts: list[str]) -> dict[str, Any]: ...  # noqa: D102
-    async def embed(self, texts: list[str]) -> tuple[str, np.ndarray]: ...  # noqa: D102
-    async def count_tokens(self, texts: list[str]) -> int: ...  # noqa: D102
+    async def embed(self, texts: list[str]) -> tuple[str, Encoded]: ...  # noqa: D102
 
 
 def build_api(service: Service, settings: AppSettings) -> FastAPI:
@@ -121,29 +123,30 @@ def _add_texts(api: FastAPI, service: Service, settings: AppSettings) -> None:
     async def embed(body: TextsRequest) -> Response:
         """Unit vectors of texts, by the encoder of the edition."""
         check_texts(body.texts, settings, "texts", len(body.texts))
-        model, vectors = await service.embed(body.texts)
-        return json({"model": model, "dimension": vectors.shape[1], "vectors": vectors})
+        model, found = await service.embed(body.texts)
+        return json({"model": model, "dimension": found.vectors.shape[1], "vectors": found.vectors})
 
     @api.post("/v1/embeddings", **_answers("embed", answers.EmbeddingsAnswer))
     async def embeddings(body: EmbeddingsRequest) -> Response:
         """The same for clients of OpenAI's interface."""
         texts = [body.input] if isinstance(body.input, str) else body.input
         check_texts(texts, settings, "input", len(texts))
-        model, vectors = await service.embed(texts)
-        if body.dimensions not in (None, vectors.shape[1]):
-            raise Problem(422, f"dimensions: the vectors have {vectors.shape[1]}", slug="invalid-request")
+        dimension = service.dimension()
+        if body.dimensions not in (None, dimension):
+            raise Problem(422, f"dimensions: the vectors have {dimension}", slug="invalid-request")
+        model, (vectors, tokens) = await service.embed(texts)
         coded = body.encoding_format == "base64"
-        tokens = await service.count_tokens(texts)
         data = [
             {"object": "embedding", "index": i, "embedding": base64.b64encode(v).decode() if coded else v}
             for i, v in enumerate(np.ascontiguousarray(vectors, "<f4"))
         ]
-        usage = {"prompt_tokens": tokens, "total_tokens": tokens}
+        usage = dict.fromkeys(("prompt_tokens", "total_tokens"), int(tokens.sum()))
         return json({"object": "list", "data": data, "model": model, "usage": usage})
 
 
 def _add_status(api: FastAPI, service: Service) -> None:
-    """What machines ask."""
+    """What machines ask, and anybody may."""
+    waiting_for, figures_of_all = Shared(lambda: service.waiting_for(), 1.0), Shared(figures.render, 5.0)
 
     @api.get("/healthz", response_model=answers.Health)
     async def healthz() -> Response:
@@ -153,7 +156,7 @@ def _add_status(api: FastAPI, service: Service) -> None:
     @api.get("/readyz", response_model=answers.Ready, responses={503: {"model": answers.Ready}})
     async def readyz() -> Response:
         """Every part of the service holds the edition."""
-        waiting = await service.waiting_for()
+        waiting = await waiting_for.get()
         status = "not ready" if waiting else "ready"
         return json({"status": status, "waiting_for": waiting}, 503 if waiting else 200)
 
@@ -165,7 +168,7 @@ def _add_status(api: FastAPI, service: Service) -> None:
     @api.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
     async def metrics() -> Response:
         """Figures of all replicas, as Prometheus reads them."""
-        return Response(await figures.render(), media_type=figures.CONTENT_TYPE)
+        return Response(await figures_of_all.get(), media_type=figures.CONTENT_TYPE)
 
 
 def _answers(scope: access.Scope, model: type[BaseModel], *also: int) -> dict[str, Any]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from threading import Lock
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from weakref import WeakValueDictionary
 
 import numpy as np
@@ -35,6 +36,13 @@ class Piece:
     trace: dict[str, str]
 
 
+class Encoded(NamedTuple):
+    """`vectors` float32 [n, d] of unit length, and how many `tokens` of each text were read, int64 [n]."""
+
+    vectors: np.ndarray
+    tokens: np.ndarray
+
+
 def count_tokens(pieces: list[Piece]) -> int:
     """Tokens of a batch."""
     return sum(len(piece.tokens.ids) for piece in pieces)
@@ -48,6 +56,7 @@ class Encoder:
         self.settings = AppSettings.parse(settings)
         self.held = Held(self._open)
         self._models: WeakValueDictionary[tuple[str, str], Model] = WeakValueDictionary()  # the editions hold them
+        self._loading = Lock()
         self._thread = ThreadPoolExecutor(1)  # one batch at a time: a second would share its core
         self._most = self.settings.batch_tokens
         self._batch.set_max_batch_size(self._most)
@@ -61,20 +70,16 @@ class Encoder:
         """The identity of the edition's encoder, once it is loaded. Raises `ValueError`: it cannot be."""
         return (await self.held.get(context.edition))["encoder"].identity
 
-    async def encode(self, context: Context, texts: list[str], whose: Whose = "encoder") -> np.ndarray:
-        """Vectors float32 [n, d] of unit length. Raises `ValueError`: the edition has no such model."""
+    async def encode(self, context: Context, texts: list[str], whose: Whose = "encoder") -> Encoded:
+        """Vectors of `texts`. Raises `ValueError`: the edition has no such model."""
         models = await self.held.get(context.edition)
         if whose not in models:
             raise ValueError(f"{whose}: the edition was made without one")
         with span("encode", {"texts": len(texts)}, carriers=context.traces):
-            tokens = models[whose].tokenise(texts)
+            tokens = await asyncio.to_thread(models[whose].tokenise, texts)
             parts = cut(tokens, self._most)
             pieces = [Piece(models[whose], part, carrier()) for part in parts]
-            return np.concatenate(await asyncio.gather(*map(self._batch, pieces)))
-
-    async def count(self, context: Context, texts: list[str]) -> int:
-        """How many tokens of `texts` are read."""
-        return len((await self.held.get(context.edition))["encoder"].tokenise(texts).ids)
+            return Encoded(np.concatenate(await asyncio.gather(*map(self._batch, pieces))), tokens.lengths)
 
     @serve.batch(max_batch_size=4096, batch_wait_timeout_s=0.002, batch_size_fn=count_tokens)
     async def _batch(self, pieces: list[Piece]) -> list[np.ndarray]:
@@ -101,15 +106,16 @@ class Encoder:
         from kartoteka.encoding.encoder import load_encoder
 
         key = (identity["sha256"], settings.model_dump_json())
-        model = self._models.get(key)
-        if model is None:
-            model = load_encoder(given or identity["name"], revision=identity.get("revision"), settings=settings)
-            if model.identity["sha256"] != identity["sha256"]:
-                raise ValueError(f"encoder: {identity['name']} has not the weights that the edition was made with")
-            model.encode(["warm up"])  # the first batch loads and compiles what the others find ready
-            self._models[key] = model
-            self._most = max(self._most, model.max_tokens)  # the longest text must fit a batch
-            self._batch.set_max_batch_size(self._most)
+        with self._loading:  # two editions that open at once may have one model
+            model = self._models.get(key)
+            if model is None:
+                model = load_encoder(given or identity["name"], revision=identity.get("revision"), settings=settings)
+                if model.identity["sha256"] != identity["sha256"]:
+                    raise ValueError(f"encoder: {identity['name']} has not the weights that the edition was made with")
+                model.encode(["warm up"])  # the first batch loads and compiles what the others find ready
+                self._models[key] = model
+                self._most = max(self._most, model.max_tokens)  # the longest text must fit a batch
+                self._batch.set_max_batch_size(self._most)
         return model
 
 

@@ -1,8 +1,9 @@
 """What the service counts, and `/metrics`.
 
-Replicas are processes on several machines, and any of them may answer a request to `/metrics`. So figures are recorded
-in one place only, Ray's metrics, which an agent on each node gathers from its processes; `/metrics` hands on what the
-agents of all nodes hold of Kartoteka and of Serve. It is up to 10 s old, the interval at which processes report.
+Replicas are processes on several machines, and any of them may answer a request to `/metrics`. So figures go to Ray's
+metrics, which an agent on each node gathers from its processes; `/metrics` hands on what the agents of all nodes hold of
+Kartoteka and of Serve. It is up to 10 s old, the interval at which processes report. Where the environment names an OTLP
+endpoint, histograms are sent there as well.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import httpx
 import ray
 from ray.serve.metrics import Gauge, Histogram
 
+from kartoteka import telemetry
 from serve.problems import busy
 
 logger = logging.getLogger(__name__)
@@ -54,7 +56,7 @@ FIGURES = {
 
 def request(route: str, method: str, status: str, seconds: float) -> None:
     """Record one answer; `status` is its code, or `cancelled`."""
-    _histogram("kartoteka_request_seconds").observe(seconds, {"route": route, "method": method, "status": status})
+    _observe("kartoteka_request_seconds", seconds, {"route": route, "method": method, "status": status})
 
 
 def in_progress(count: int) -> None:
@@ -64,8 +66,8 @@ def in_progress(count: int) -> None:
 
 def batch(texts: int, tokens: int) -> None:
     """Record one batch."""
-    _histogram("kartoteka_batch_texts").observe(texts, {})
-    _histogram("kartoteka_batch_tokens").observe(tokens, {})
+    _observe("kartoteka_batch_texts", texts, {})
+    _observe("kartoteka_batch_tokens", tokens, {})
 
 
 def edition(name: str, before: str | None) -> None:
@@ -105,6 +107,11 @@ def merged(texts: Iterable[str]) -> bytes:
             if _SHOWN.match(family) and not (line.startswith("# ") and family in said):
                 families.setdefault(family, []).append(line)
     return "".join(f"{line}\n" for lines in families.values() for line in lines).encode()
+
+
+def _observe(name: str, value: float, labels: dict[str, str]) -> None:
+    _histogram(name).observe(value, labels)
+    telemetry.histogram(name).record(value, labels)
 
 
 @cache

@@ -6,18 +6,19 @@ import asyncio
 import logging
 from typing import Any
 
-import numpy as np
 from fastapi import FastAPI
 from ray import serve
 from ray.exceptions import RayTaskError
 from ray.serve.handle import DeploymentHandle
 
 from kartoteka import __version__, edition
+from kartoteka.sentiment.classify import identity_of
 from kartoteka.telemetry import carrier
 from serve import figures
 from serve.api import build_api
-from serve.calls import EncoderCalls
+from serve.calls import EncoderCalls, answer
 from serve.editions import Context, EditionRef
+from serve.encoder import Encoded
 from serve.failures import as_problems
 from serve.settings import AppSettings
 
@@ -44,7 +45,7 @@ class Gateway:
         self.calls = EncoderCalls(encoder, self.settings)
         self.ref: EditionRef | None = None
         self.facts: dict[str, Any] = {}
-        self.refused: str | None = None
+        self.refused: tuple[EditionRef, str] | None = None
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         return build_api(self, self.settings)
@@ -55,29 +56,32 @@ class Gateway:
         Raises what is wrong when none is served yet.
         """
         ref = EditionRef(**config)
+        if ref == self.ref:  # after a refusal, back to what is served: why stays to be told
+            return
         try:
             facts = await self._taken_up(ref)
         except Exception as error:
             if self.ref is None:
                 raise
             _log.exception("edition %s is refused", ref.name)
-            self.refused = refusal(ref, error)
+            self.refused = ref, refusal(ref, error)
             return
         figures.edition(ref.name, self.ref.name if self.ref else None)
         self.ref, self.facts, self.refused = ref, facts, None
 
     async def _taken_up(self, ref: EditionRef) -> dict[str, Any]:
-        ref.check()
-        manifest = edition.open(ref.path).manifest
+        manifest = await asyncio.to_thread(manifest_of, ref)
         context = Context(ref, ())
         encoder, index, _ = await asyncio.gather(
             *(handle.holds.remote(context) for handle in (self.encoder, self.index, self.ranker))
         )
+        classifier = await asyncio.to_thread(identity_of, self.settings.classifier)
+        models = manifest["models"] | {"encoder": encoder, "sentiment": classifier}
         return {
             "created": manifest["created"],
             "documents": manifest["counts"]["documents"],
             "calibrated": manifest["quality"].get("calibrated", True),
-            "models": {role: shown(model) for role, model in manifest["models"].items()} | {"encoder": shown(encoder)},
+            "models": {role: shown(model) for role, model in models.items()},
             "dimension": index["dimension"],
         }
 
@@ -88,12 +92,20 @@ class Gateway:
         return Context.here(self.ref)
 
     def version(self) -> dict[str, Any]:
-        """Which edition, which models; also asked through the handle, by `promote`."""
+        """Which edition, which models."""
         assert self.ref is not None
         facts = {name: self.facts[name] for name in ("created", "documents", "models", "calibrated")}
-        return {
-            "kartoteka": __version__, "edition": self.ref.name, "digest": self.ref.digest, "refused": self.refused
-        } | facts  # fmt: skip
+        refused = self.refused[1] if self.refused else None
+        own = {"kartoteka": __version__, "edition": self.ref.name, "digest": self.ref.digest, "refused": refused}
+        return own | facts
+
+    def dimension(self) -> int:
+        """Numbers in a vector of the edition."""
+        return self.facts["dimension"]
+
+    def standing(self) -> tuple[EditionRef | None, tuple[EditionRef, str] | None]:
+        """Which edition is served, and which was refused last, and why: what a roll-out asks through the handle."""
+        return self.ref, self.refused
 
     async def waiting_for(self) -> list[str]:
         """The deployments that cannot answer now. Those that may scale to zero are not waited for."""
@@ -116,40 +128,42 @@ class Gateway:
         """The edition's name, and the keyphrases of each document."""
         with as_problems():
             context = self.context
-            return context.edition.name, await self.ranker.keyphrases.remote(context, documents, k, min_score)
+            return context.edition.name, await answer(self.ranker.keyphrases.remote(context, documents, k, min_score))
 
     async def similar(self, asked: dict[str, Any]) -> tuple[str, list[dict[str, Any]]]:
         """The edition's name, and the documents most like a text or like some documents."""
         with as_problems():
             context = self.context
-            return context.edition.name, await self.index.similar.remote(context, **asked)
+            return context.edition.name, await answer(self.index.similar.remote(context, **asked))
 
     async def search(self, asked: dict[str, Any]) -> dict[str, Any]:
         """A page of documents that share a word with the query."""
         with as_problems():
             context = self.context
-            return {"edition": context.edition.name} | await self.index.search.remote(context, **asked)
+            return {"edition": context.edition.name} | await answer(self.index.search.remote(context, **asked))
 
     async def card(self, identity: str) -> dict[str, Any]:
         """A document as the edition knows it."""
         with as_problems():
             context = self.context
-            return {"edition": context.edition.name, "document": await self.index.card.remote(context, identity)}
+            card = await answer(self.index.card.remote(context, identity))
+            return {"edition": context.edition.name, "document": card}
 
     async def classify(self, texts: list[str]) -> dict[str, Any]:
         """The sentiment of texts."""
         with as_problems():
-            return await self.classifier.classify.remote(carrier(), texts)
+            return await answer(self.classifier.classify.remote(carrier(), texts))
 
-    async def embed(self, texts: list[str]) -> tuple[str, np.ndarray]:
-        """The encoder's name, and vectors float32 [n, d]."""
+    async def embed(self, texts: list[str]) -> tuple[str, Encoded]:
+        """The encoder's name, and vectors."""
         with as_problems():
             return self.facts["models"]["encoder"]["name"], await self.calls.encode(self.context, texts)
 
-    async def count_tokens(self, texts: list[str]) -> int:
-        """How many tokens of `texts` the encoder reads."""
-        with as_problems():
-            return await self.encoder.count.remote(self.context, texts)
+
+def manifest_of(ref: EditionRef) -> dict[str, Any]:
+    """The manifest. Raises `ValueError`: the folder holds another edition by now."""
+    ref.check()
+    return edition.open(ref.path).manifest
 
 
 def refusal(ref: EditionRef, error: Exception) -> str:

@@ -58,10 +58,13 @@ class Index:
             index = await self.held.get(context.edition)
             vector = None
             if text is not None and mode != "lexical":
-                vector = (await self.calls.encode(Context.here(context.edition), [text]))[0]
+                vector = (await self.calls.encode(Context.here(context.edition), [text])).vectors[0]
             query = Query(text, lang, vector, tuple(ids))
-            hits = await asyncio.to_thread(index.similar, query, k, mode, filters_of(filters, context.edition))
-            return [hit_of(hit) for hit in hits]
+
+            def work() -> list[dict[str, Any]]:
+                return [hit_of(hit) for hit in index.similar(query, k, mode, filters_of(filters, context.edition))]
+
+            return await asyncio.to_thread(work)
 
     async def search(
         self, context: Context, q: str, k: int, offset: int, lang: str | None, filters: dict[str, Any]
@@ -69,8 +72,12 @@ class Index:
         """A page of the documents that share a word with `q`: `total` and `results`."""
         with span("search", {"k": k, "offset": offset}, carriers=context.traces):
             index = await self.held.get(context.edition)
-            found = await asyncio.to_thread(index.search, q, k, offset, filters_of(filters, context.edition), lang)
-            return {"total": found.total, "results": [asdict(hit) for hit in found.hits]}
+
+            def work() -> dict[str, Any]:
+                found = index.search(q, k, offset, filters_of(filters, context.edition), lang)
+                return {"total": found.total, "results": [asdict(hit) for hit in found.hits]}
+
+            return await asyncio.to_thread(work)
 
     async def card(self, context: Context, identity: str) -> dict[str, Any]:
         """The card of a document, with similar ones. Raises `UnknownDocuments`."""
@@ -97,8 +104,16 @@ def filters_of(values: dict[str, Any], ref: EditionRef) -> Filters:
     return Filters(
         **{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()},
         added_since=dt.date.fromisoformat(added) if added else None,
-        not_in=catalogue_beside(ref.path, since) if since else None,
+        not_in=catalogue_beside(ref, since) if since else None,
     )
+
+
+def catalogue_beside(ref: EditionRef, name: str) -> Catalogue:
+    """The catalogue of the edition `name` in the folder that holds the edition `ref`. Raises `ValueError`."""
+    try:
+        return catalogue_of(EditionRef.of(f"{ref.path.rstrip('/').rpartition('/')[0]}/{name}"))
+    except (ValueError, OSError):
+        raise ValueError(f"new_since: there is no edition {name!r} beside the one that is served") from None
 
 
 def hit_of(hit: Hit) -> dict[str, Any]:
@@ -108,9 +123,6 @@ def hit_of(hit: Hit) -> dict[str, Any]:
 
 
 @lru_cache(maxsize=4)
-def catalogue_beside(path: str, name: str) -> Catalogue:
-    """The catalogue of the edition `name` in the folder that holds the edition `path`."""
-    try:
-        return Catalogue.open(Storage(f"{path.rstrip('/').rpartition('/')[0]}/{name}").local("catalogue"))
-    except (ValueError, OSError):
-        raise ValueError(f"new_since: there is no edition {name!r} beside the one that is served") from None
+def catalogue_of(ref: EditionRef) -> Catalogue:
+    """The catalogue of an edition."""
+    return Catalogue.open(Storage(ref.path).local("catalogue"))

@@ -63,13 +63,12 @@ class Ranker:
         """The keyphrases of each document (title, abstract, lang, id). Raises `ValueError` naming the document."""
         with span("keyphrases", {"documents": len(documents)}, carriers=context.traces):
             indexer, separator = await self.held.get(context.edition)
-            values = normalised(indexer, documents)
-            texts = indexer.texts(values)
+            values, texts = await asyncio.to_thread(read, indexer, documents)
             inner = Context.here(context.edition)
             asked = [self.calls.encode(inner, texts)]
             if separator is not None:
                 asked.append(self.calls.encode(inner, indexer.texts(values, separator), "ranker"))
-            vectors, *trained = await asyncio.gather(*asked)
+            vectors, *trained = (encoded.vectors for encoded in await asyncio.gather(*asked))
             some = [slice(first, first + MOST) for first in range(0, len(values), MOST)]
             parts = [
                 Asked(indexer, values[rows], vectors[rows], trained[0][rows] if trained else None, k, min_score)
@@ -97,15 +96,18 @@ def open_ranking(ref: EditionRef, given: str | None) -> tuple[Indexer, str | Non
     return indexer, open_ranker(given or indexer.ranker["name"]).separator
 
 
-def normalised(indexer: Indexer, documents: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Document values as the re-index reads them. Raises `ValueError` that names the document by its place."""
+def read(indexer: Indexer, documents: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[str]]:
+    """Document values as the re-index reads them, and what the encoder reads of each.
+
+    Raises `ValueError` that names a document by its place.
+    """
     values = []
     for number, document in enumerate(documents):
         try:
             values.append(indexer.normalise(document["title"], document["abstract"], document["lang"], document["id"]))
         except ValueError as error:
             raise ValueError(f"documents.{number}: {error}") from None
-    return values
+    return values, indexer.texts(values)
 
 
 def rank(asked: list[Asked]) -> list[list[list[dict[str, Any]]]]:

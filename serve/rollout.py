@@ -20,6 +20,8 @@ APP = "kartoteka"
 #: The deployments that hold something of an edition; the gateway turns to another when they do.
 HOLDERS = ("Encoder", "Index", "Ranker")
 _POLL = 0.2
+#: Seconds that replicas get to go back to the edition they hold.
+_PATIENCE = 60.0
 #: Answers of the gateway that must agree, one after the other, before a roll-out counts as done.
 _AGREEING = 8
 
@@ -46,30 +48,50 @@ def is_running() -> bool:
 def turn_to(ref: EditionRef, timeout_s: float = 600.0) -> None:
     """Let the running app answer from `ref`: first every holder opens it, then the gateway turns to it.
 
-    Raises `ValueError` when the app refuses the edition (it goes on with the one it had), `TimeoutError`.
+    Raises `ValueError` when the app refuses the edition, `TimeoutError`. Either way it goes on with the one it had, and
+    so do replicas that start later.
     """
-    deadline = time.monotonic() + timeout_s
-    _set_user_config(HOLDERS, ref, timeout_s)
-    _set_user_config(("Gateway",), ref, deadline - time.monotonic())
+    before = _user_configs()
+    try:
+        _turn(ref, time.monotonic() + timeout_s)
+    except Exception:
+        _set_user_configs(before, _PATIENCE)
+        raise
+
+
+def _turn(ref: EditionRef, deadline: float) -> None:
+    for names in (HOLDERS, ("Gateway",)):
+        _set_user_configs(dict.fromkeys(names, ref.as_dict()), deadline - time.monotonic())
     gateway = serve.get_app_handle(APP)
     agreeing = 0
     while agreeing < _AGREEING:
         if time.monotonic() > deadline:
-            raise TimeoutError(f"promote: the app did not take up {ref.name} in {timeout_s:.0f} s")
-        said = gateway.version.remote().result()
-        if said["refused"]:
-            raise ValueError(f"edition: the app refuses {said['refused']}; it goes on with {said['edition']}")
-        agreeing = agreeing + 1 if said["digest"] == ref.digest else 0
+            raise TimeoutError(f"promote: the app did not take up {ref.name} in time")
+        served, refused = gateway.standing.remote().result()
+        if refused is not None and refused[0] == ref:
+            raise ValueError(f"edition: the app refuses {refused[1]}; it goes on with {served.name}")
+        agreeing = agreeing + 1 if served == ref else 0
         time.sleep(0 if agreeing else _POLL)
 
 
-def _set_user_config(names: tuple[str, ...], ref: EditionRef, timeout_s: float) -> None:
-    client = _get_global_client()
-    config: ServeApplicationSchema = ray.get(client._controller.get_app_configs.remote())[APP]
-    values = config.model_dump(exclude_unset=True)
+def _app_config() -> dict[str, Any]:
+    configs: dict[str, ServeApplicationSchema] = ray.get(_get_global_client()._controller.get_app_configs.remote())
+    return configs[APP].model_dump(exclude_unset=True)
+
+
+def _user_configs() -> dict[str, dict[str, str] | None]:
+    """What each deployment that knows of editions was told last; None: nothing since the app was built."""
+    told = {one["name"]: one.get("user_config") for one in _app_config().get("deployments", [])}
+    return {name: told.get(name) for name in (*HOLDERS, "Gateway")}
+
+
+def _set_user_configs(wanted: dict[str, dict[str, str] | None], timeout_s: float) -> None:
+    values = _app_config()
     deployments = {one["name"]: one for one in values.get("deployments", [])}
-    for name in names:
-        deployments.setdefault(name, {"name": name})["user_config"] = ref.as_dict()
+    for name, config in wanted.items():
+        one = deployments.setdefault(name, {"name": name})
+        one.pop("user_config", None)
+        one |= {} if config is None else {"user_config": config}
     values["deployments"] = list(deployments.values())
     _apply(ServeDeploySchema.model_validate({"applications": [values]}), timeout_s)
 

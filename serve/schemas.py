@@ -8,16 +8,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 
-#: Results of one request at most, and how deep a search may page.
-MOST_RESULTS = 1000
-DEEPEST = 10_000
+from kartoteka.online.query import MOST_FOUND, MOST_HITS, MOST_IDS
 
 Text = Annotated[str, StringConstraints(min_length=1)]
 Id = Annotated[str, StringConstraints(min_length=1, max_length=1000)]
 Language = Annotated[str, StringConstraints(pattern="^[a-z]{2,3}$")]
 Year = Annotated[int, Field(ge=-32_767, le=32_767)]
 Score = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
-Few = Annotated[int, Field(ge=1, le=MOST_RESULTS)]
+Few = Annotated[int, Field(ge=1, le=MOST_HITS)]
 
 
 def _has_words(text: str) -> str:
@@ -130,7 +128,7 @@ class SimilarRequest(Request):
     model_config = _example({"text": "heat transfer in fuel assemblies", "k": 5, "filters": {"year_from": 2015}})
 
     text: Text | None = None
-    ids: list[Id] | None = Field(default=None, min_length=1, max_length=1000)
+    ids: list[Id] | None = Field(default=None, min_length=1, max_length=MOST_IDS)
     lang: Language | None = None
     k: Few = 10
     mode: Literal["dense", "lexical", "hybrid"] = "hybrid"
@@ -176,7 +174,7 @@ class SearchQuery(BaseModel):
 
     q: Words
     k: Few = 10
-    offset: int = Field(default=0, ge=0, le=DEEPEST - 1)
+    offset: int = Field(default=0, ge=0, le=MOST_FOUND - 1)
     lang: Language | None = None
     year_from: Year | None = None
     year_to: Year | None = None
@@ -193,6 +191,6 @@ class SearchQuery(BaseModel):
     def _ordered(self) -> SearchQuery:
         if self.year_from is not None and self.year_to is not None and self.year_from > self.year_to:
             raise ValueError("`year_from` is after `year_to`")
-        if self.offset + self.k > DEEPEST:
-            raise ValueError(f"`offset` + `k` is more than {DEEPEST}")
+        if self.offset + self.k > MOST_FOUND:
+            raise ValueError(f"`offset` + `k` is more than {MOST_FOUND}")
         return self

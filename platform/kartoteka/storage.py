@@ -174,10 +174,16 @@ class Storage:
             self.fs.delete_file(self.path(name))
 
     def local(self, name: str) -> Path:
-        """A local path of the file or folder, for memory-mapping; from a bucket it is copied once per node."""
+        """A local path of the file or folder, for memory-mapping; from a bucket it is copied once per node.
+
+        A copy is known by the path, sizes and times of what was copied: what is written anew is copied anew.
+        """
         if self.is_local:
             return Path(self.path(name))
-        digest = hashlib.sha256(self.path(name).encode()).hexdigest()[:16]
+        found = self.fs.get_file_info(pafs.FileSelector(self.path(name), allow_not_found=True, recursive=True))
+        found = found or [self.fs.get_file_info(self.path(name))]
+        state = sorted((info.path, info.size, info.mtime_ns) for info in found)
+        digest = hashlib.sha256(repr(state).encode()).hexdigest()[:16]
         cache = Path(tempfile.gettempdir()) / "kartoteka-cache" / digest
         if not cache.exists():
             beside = cache.with_name(f"{digest}.{uuid.uuid4().hex}")

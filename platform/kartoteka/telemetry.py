@@ -14,7 +14,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from opentelemetry.metrics import Meter
+    from opentelemetry.metrics import Histogram, Meter
     from opentelemetry.metrics import _Gauge as Gauge
     from opentelemetry.trace import Span, SpanContext, SpanKind, Tracer
     from opentelemetry.util.types import AttributeValue
@@ -31,6 +31,12 @@ def quiet_worker() -> None:
 def gauge(name: str) -> Gauge:
     """A gauge of this process's meter; its values go to the OTLP endpoint of the environment, if it names one."""
     return _meter().create_gauge(name)
+
+
+@cache
+def histogram(name: str) -> Histogram:
+    """A histogram of this process's meter; see `gauge`."""
+    return _meter().create_histogram(name)
 
 
 @cache

@@ -16,10 +16,9 @@ from kartoteka import edition
 from kartoteka.encoding.encoder import load_encoder
 from kartoteka.online.filters import Filters
 from kartoteka.online.index import SearchIndex
-from kartoteka.online.query import Query
+from kartoteka.online.query import MOST_HITS, Query
 from kartoteka.sentiment.classify import open_classifier
 from serve import answers
-from serve.schemas import MOST_RESULTS
 
 
 @pytest.fixture(scope="module")
@@ -187,7 +186,7 @@ def test_bad_input_is_a_clear_problem_and_the_next_request_is_served(http: Any, 
         {"q": ""},
         {"q": "..."},
         {"q": "a", "k": 0},
-        {"q": "a", "k": MOST_RESULTS + 1},
+        {"q": "a", "k": MOST_HITS + 1},
         {"q": "a", "offset": -1},
         {"q": "a", "offset": 9999, "k": 2},
         {"q": "a", "lang": "zz"},

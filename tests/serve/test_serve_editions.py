@@ -104,6 +104,11 @@ def test_an_edition_that_cannot_be_opened_is_refused(
         assert "row.npy" in said["refused"]
         assert str(tmp_path) not in said["refused"]
         assert client.search("reactor")["total"] > 0
+    os.kill(replica_of("Index"), signal.SIGKILL)  # the one that takes its place starts with what is served
+    with Client(served.url, served.key, timeout=60, retries=12) as client:
+        assert client.search("reactor")["edition"] == "edition"
+        turn_to(EditionRef.of(str(other_edition)), 120)
+        assert client.version()["refused"] is None
 
 
 def test_what_is_new_since_another_edition(served: Any, other_edition: Path) -> None:
