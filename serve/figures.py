@@ -1,9 +1,9 @@
 """What the service counts, and `/metrics`.
 
 Replicas are processes on several machines, and any of them may answer a request to `/metrics`. So figures go to Ray's
-metrics, which an agent on each node gathers from its processes; `/metrics` hands on what the agents of all nodes hold of
-Kartoteka and of Serve. It is up to 10 s old, the interval at which processes report. Where the environment names an OTLP
-endpoint, histograms are sent there as well.
+metrics, which an agent on each node gathers from its processes; `/metrics` hands on what the agents of all nodes hold
+of Kartoteka and of Serve. It is up to 10 s old, the interval at which processes report. Where the environment names
+an OTLP endpoint, histograms are sent there as well.
 """
 
 from __future__ import annotations
