@@ -9,6 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -35,23 +37,30 @@ def test_promotion_checks_every_file_and_moves_the_pointer(small_edition: Path, 
     assert json.loads(pointer.read_text())["edition"] == "first"
 
 
-def test_what_cannot_be_served_is_refused_before_anything_starts(small_edition: Path, tmp_path: Path) -> None:
-    config = tmp_path / "serve.yaml"
-    config.write_text(
-        (ROOT / "serve" / "local.yaml").read_text().replace("max_ongoing_requests", "max_ongoing_request")
-    )
-    cases = {
-        ("--edition", tmp_path / "nothing"): "does not exist",
-        ("--edition", tmp_path / "current.json"): "`kartoteka promote` makes it",
-        ("--edition", small_edition, "--host", "0.0.0.0"): "needs a key file",
-        ("--edition", small_edition, "--keys", tmp_path / "keys.toml"): "keys.toml",
-        ("--edition", small_edition, "--config", config): "did you mean `max_ongoing_requests`",
-    }
-    for arguments, said in cases.items():
-        refused = kartoteka("serve", *arguments)
-        assert refused.returncode == 2, refused.stderr
-        assert said in refused.stderr
-        assert len(refused.stderr.strip().splitlines()) == 1
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--edition", "nothing"], "does not exist"),
+        (["--edition", "current.json"], "`kartoteka promote` makes it"),
+        (["--edition", "{edition}", "--host", "0.0.0.0"], "needs a key file"),
+        (["--edition", "{edition}", "--keys", "keys.toml"], "cannot read keys.toml"),
+        (["--edition", "{edition}", "--config", "misspelt.yaml"], "did you mean `max_ongoing_requests`"),
+    ],
+)
+def test_what_cannot_be_served_is_refused_before_anything_starts(
+    small_edition: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], said: str
+) -> None:
+    from typer.testing import CliRunner
+
+    from jobs.__main__ import app
+
+    monkeypatch.chdir(tmp_path)
+    text = (ROOT / "serve" / "local.yaml").read_text()
+    Path("misspelt.yaml").write_text(text.replace("max_ongoing_requests", "max_ongoing_request"))
+    refused = CliRunner().invoke(app, ["serve", *(word.format(edition=small_edition) for word in arguments)])
+    assert refused.exit_code == 2
+    assert said in refused.stderr
+    assert len(refused.stderr.strip().splitlines()) == 1
 
 
 def test_a_key_is_shown_once_and_kept_as_its_hash(tmp_path: Path) -> None:

@@ -28,16 +28,15 @@ def undisturbed() -> dict[str, object]:
     return {}
 
 
-def test_an_edition_from_nothing(run: Run, corpus: Path, tmp_path: Path, undisturbed: dict[str, object]) -> None:
-    result = run(corpus, "--edition", tmp_path / "e")
-    assert result.returncode == 0, result.stderr
-    edition = editions.open(tmp_path / "e")
+def test_an_edition_from_nothing(run: Run, small_edition: Path, undisturbed: dict[str, object]) -> None:
+    corpus, said = small_edition.with_name("corpus"), small_edition.with_name("said.txt").read_text()
+    edition = editions.open(small_edition)
     counts = edition.manifest["counts"]
     assert (counts["read"], counts["documents"], counts["quarantined"]) == (202, 200, 2)
     assert counts["reasons"] == {"duplicate_id": 1, "bad_json": 1}
-    assert "202 rows read = 200 documents + 2 quarantined" in result.stdout
+    assert "202 rows read = 200 documents + 2 quarantined" in said
     assert list(editions.verify(edition)) == []
-    assert not (tmp_path / "e" / "_build").exists()
+    assert not (small_edition / "_build").exists()
 
     ids = edition.table("documents").to_table()["id"].to_pylist()
     assert ids == [f"doc-{number:04d}" for number in range(200)]
@@ -62,12 +61,12 @@ def test_an_edition_from_nothing(run: Run, corpus: Path, tmp_path: Path, undistu
     assert quarantine["bad_json"]["record"] == b'{"id": 1'
     assert quarantine["duplicate_id"]["id"] == "doc-0003"
     assert "a.jsonl:4" in quarantine["duplicate_id"]["detail"]
-    undisturbed |= tables_of(tmp_path / "e")
+    undisturbed |= tables_of(small_edition)
 
-    again = run(corpus, "--edition", tmp_path / "e")
+    again = run(corpus, "--edition", small_edition)
     assert again.returncode == 0
     assert "is complete: nothing to do" in again.stdout
-    other = run(corpus / "a.jsonl", "--edition", tmp_path / "e")
+    other = run(corpus / "a.jsonl", "--edition", small_edition)
     assert other.returncode == 2
     assert other.stderr.strip().splitlines() == [other.stderr.strip()]
     assert "another configuration or other inputs" in other.stderr
