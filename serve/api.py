@@ -83,9 +83,9 @@ def _add_documents(api: FastAPI, service: Service, settings: AppSettings) -> Non
     @api.post("/v1/keyphrases", **_answers("keyphrases", answers.KeyphrasesAnswer))
     async def keyphrases(body: KeyphrasesRequest) -> Response:
         """Keyphrases of documents, in the order of the re-index, each with its reasons."""
-        texts = [text for document in body.documents for text in (document.title, document.abstract)]
-        check_texts(texts, settings, "documents", len(body.documents))
         documents = [document.model_dump() for document in body.documents]
+        texts = [document[name] for document in documents for name in ("title", "abstract")]
+        check_texts(texts, settings, "documents", len(documents))
         name, found = await service.keyphrases(documents, body.k, body.min_score)
         return json({"edition": name, "results": [{"keyphrases": phrases} for phrases in found]})
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 
@@ -83,43 +83,46 @@ class DocumentIn(Request):
     id: Id | None = None
 
 
+_Documents = Annotated[list[DocumentIn], Field(min_length=1)]
+
+
+def _in_a_list(value: Any) -> Any:
+    """One document is a list of one."""
+    return [value] if isinstance(value, dict) else value
+
+
 class KeyphrasesRequest(Request):
     """One document, or many. `k`: phrases for each (none: as many as in the edition)."""
 
     model_config = _example({"documents": [_DOCUMENT], "k": 10})
 
-    documents: list[DocumentIn] = Field(min_length=1)
+    documents: Annotated[_Documents, BeforeValidator(_in_a_list, json_schema_input_type=DocumentIn | _Documents)]
     k: int | None = Field(default=None, ge=1, le=100)
     min_score: Score = 0.0
 
-    @model_validator(mode="before")
-    @classmethod
-    def _one(cls, values: Any) -> Any:
-        """`document`: one, not in a list."""
-        if isinstance(values, dict) and "document" in values and "documents" not in values:
-            values = {("documents" if k == "document" else k): v for k, v in values.items()}
-            if not isinstance(values["documents"], list):
-                values["documents"] = [values["documents"]]
-        return values
+
+class Years(BaseModel):
+    """Years of publication, both included."""
+
+    year_from: Year | None = None
+    year_to: Year | None = None
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.year_from is not None and self.year_to is not None and self.year_from > self.year_to:
+            raise ValueError("`year_from` is after `year_to`")
+        return self
 
 
-class FiltersIn(Request):
+class FiltersIn(Years, Request):
     """Which documents may be found: `new_since` names an edition that must not hold them."""
 
     model_config = _example({"year_from": 2015, "langs": ["en", "ru"]})
 
-    year_from: Year | None = None
-    year_to: Year | None = None
     langs: list[Language] = Field(default=[], max_length=200)
     added_since: Annotated[dt.date, Field(strict=False)] | None = None
     new_since: EditionName | None = None
     exclude: list[Id] = Field(default=[], max_length=10_000)
-
-    @model_validator(mode="after")
-    def _ordered(self) -> FiltersIn:
-        if self.year_from is not None and self.year_to is not None and self.year_from > self.year_to:
-            raise ValueError("`year_from` is after `year_to`")
-        return self
 
 
 class SimilarRequest(Request):
@@ -135,7 +138,7 @@ class SimilarRequest(Request):
     filters: FiltersIn = FiltersIn()
 
     @model_validator(mode="after")
-    def _either(self) -> SimilarRequest:
+    def _either(self) -> Self:
         if (self.text is None) == (self.ids is None):
             raise ValueError("give either `text` or `ids`")
         return self
@@ -167,7 +170,7 @@ def _listed(value: Any) -> Any:
     return [part for item in value for part in item.split(",")] if isinstance(value, list) else value
 
 
-class SearchQuery(BaseModel):
+class SearchQuery(Years):
     """The query string of a search."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -176,8 +179,6 @@ class SearchQuery(BaseModel):
     k: Few = 10
     offset: int = Field(default=0, ge=0, le=MOST_FOUND - 1)
     lang: Language | None = None
-    year_from: Year | None = None
-    year_to: Year | None = None
     langs: Annotated[list[Language], BeforeValidator(_listed)] = Field(
         default=[],
         max_length=200,
@@ -188,9 +189,7 @@ class SearchQuery(BaseModel):
     exclude: list[Id] = Field(default=[], max_length=1000)
 
     @model_validator(mode="after")
-    def _ordered(self) -> SearchQuery:
-        if self.year_from is not None and self.year_to is not None and self.year_from > self.year_to:
-            raise ValueError("`year_from` is after `year_to`")
+    def _within(self) -> Self:
         if self.offset + self.k > MOST_FOUND:
             raise ValueError(f"`offset` + `k` is more than {MOST_FOUND}")
         return self

@@ -47,7 +47,7 @@ def test_a_document_gets_online_what_the_reindex_gave_it(http: Any, served: Any,
 
 
 def test_a_new_document_gets_keyphrases_that_say_why(http: Any) -> None:
-    body = {"document": {"title": "Query expansion for a search engine", "abstract": "We expand queries."}, "k": 3}
+    body = {"documents": {"title": "Query expansion for a search engine", "abstract": "We expand queries."}, "k": 3}
     (result,) = http.post("/v1/keyphrases", json=body).raise_for_status().json()["results"]
     assert 1 <= len(result["keyphrases"]) <= 3
     best = result["keyphrases"][0]
