@@ -17,6 +17,8 @@ FORMAT = 1
 MANIFEST = "manifest.json"
 #: Where a run keeps what is not yet part of the edition; removed when the manifest is there.
 BUILD = "_build"
+#: Tables of which the online service reads single rows, and how many of them a Parquet row group holds.
+GROUP_ROWS = {"documents": 64, "keyphrases": 64}
 #: The manifest cannot hold its own hash, and the report is a view of what the manifest commits.
 UNLISTED = (MANIFEST, "report.html")
 

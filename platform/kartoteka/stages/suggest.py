@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from kartoteka.edition import BUILD
+from kartoteka.edition import BUILD, GROUP_ROWS
 from kartoteka.flow.ledger import Completion, files_of
 from kartoteka.flow.stage import Step
 from kartoteka.folders import mapped
@@ -108,7 +108,8 @@ class Suggest(DocumentStage):
     def write(self, storage: Storage, part: str, rows: pa.Table, refused: pa.Table) -> Completion:
         """Put the part's keyphrases into the edition."""
         name = f"keyphrases/{part}.parquet"
-        stored = storage.put_table(name, rows.select(["id", "found"]).rename_columns(["id", "keyphrases"]))
+        table = rows.select(["id", "found"]).rename_columns(["id", "keyphrases"])
+        stored = storage.put_table(name, table, GROUP_ROWS["keyphrases"])
         if refused.num_rows:
             storage.put_table(withdrawn_file(self.name, part), refused)
         categories = rows["found"].combine_chunks().flatten().field("category").value_counts()
