@@ -43,7 +43,7 @@ from kartoteka.vectors.settings import VectorSettings
 
 #: The lists that are fused are at least so long.
 _FUSED = 100
-#: A word of unknown language is taken to be in each one that so many of the documents are in.
+#: A word of unknown language is taken to be in each one that this share of the documents are in.
 _LANGUAGE_SHARE = 0.01
 
 
@@ -67,9 +67,12 @@ class SearchIndex:
         self._words, self._vectors, self._store = words, vectors, store
         self._clusters = edition.summary("clusters")
         least = _LANGUAGE_SHARE * catalogue.held
-        common = {lang: count for lang, count in catalogue.languages.items() if count >= least}
-        #: Languages that words may be in, the most frequent first.
-        self.languages: tuple[str, ...] = tuple(sorted(common, key=lambda lang: (-common[lang], lang)))
+        counts = catalogue.languages
+        ranked = sorted(counts, key=lambda lang: (-counts[lang], lang))
+        common = max(1, sum(count >= least for count in counts.values()))
+        #: Languages that words may be in, the most frequent first; none where the edition holds no document.
+        self.languages: tuple[str, ...] = tuple(ranked[:common])
+        self._rare = tuple(ranked[common:])
 
     @staticmethod
     def open(path: str) -> SearchIndex:
@@ -130,14 +133,14 @@ class SearchIndex:
     def search(self, q: str, k: int, offset: int, filters: Filters, lang: str | None = None) -> Found:
         """Documents `offset` to `offset + k` of those that share a word with `q` and pass `filters`, by BM25.
 
-        Words are stemmed in `lang`, or else in each language that 1 % of the documents are in. Raises `ValueError`
-        naming what is wrong with an argument.
+        Words are stemmed in `lang`, or else in each language that 1 % of the documents are in, and in that which they
+        look like if any document is in it. Raises `ValueError` naming what is wrong with an argument.
         """
         if not q.strip():
             raise ValueError("q: it is empty")
         check_count("k", k, 1, MOST_HITS)
         check_count("offset", offset, 0, MOST_FOUND - k)
-        stems = search_stems(q, self._languages_of(lang))
+        stems = search_stems(q, *self._languages_of(lang))
         allowed = self.catalogue.mask(filters)
         total = self._words.count(stems, allowed)
         numbers, scores = self._words.search([stems], offset + k, allowed=allowed)
@@ -167,8 +170,11 @@ class SearchIndex:
         hits = self.similar(Query(ids=(identity,)), similar, "hybrid", Filters()) if similar else []
         return CardFound(card, hits)
 
-    def _languages_of(self, lang: str | None) -> tuple[str, ...]:
-        return self.languages if lang is None else (known_language(lang, "lang", self.catalogue.languages),)
+    def _languages_of(self, lang: str | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The languages that words may be in, and those they are in only if they look like them."""
+        if lang is None:
+            return self.languages, self._rare
+        return (known_language(lang, "lang", self.catalogue.languages),), ()
 
     def _numbers(self, ids: Sequence[str]) -> np.ndarray:
         numbers = self.catalogue.numbers_of(ids)
@@ -183,7 +189,7 @@ class SearchIndex:
                 if query.vector is None:
                     raise ValueError(f"vector: `{mode}` needs that of the text")
                 vector = check(query.vector[None], self.dimension, "vector")[0]
-            stems = text_stems(query.text, self._languages_of(query.lang))
+            stems = text_stems(query.text, *self._languages_of(query.lang))
             return _Asked(np.zeros(0, np.int64), stems, vector, query.text)
         own = self._numbers(list(dict.fromkeys(query.ids)))
         vectors = self._vectors.vectors_of(own)
