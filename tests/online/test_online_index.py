@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -89,6 +90,17 @@ def test_similar_documents_by_words(index, small_edition, rows, own: list[int], 
     hits = index.similar(Query(ids=tuple(rows[n]["id"] for n in own)), 7, "lexical", filters)
     assert [(hit.id, hit.score) for hit in hits] == [(rows[n]["id"], every[n]) for n in best]
     assert all(hit.lexical == hit.score and hit.dense is None for hit in hits)
+
+
+@pytest.mark.parametrize("excluded", [1, 30])
+def test_a_few_excluded_documents_are_dropped_as_a_filter_would(index, rows, vectors, excluded: int) -> None:
+    few = Filters(exclude=tuple(row["id"] for row in rows[3 : 3 + excluded]))
+    masked = replace(few, year_from=0)  # all documents have a year: this is the same, by a mask
+    for query in (Query(ids=("doc-0008",)), Query(text=rows[40]["abstract"], vector=vectors[40])):
+        for mode in ("dense", "lexical", "hybrid"):
+            assert index.similar(query, 15, mode, few) == index.similar(query, 15, mode, masked)
+    for offset in (0, 4, 60):
+        assert index.search("reactor safety 3", 5, offset, few) == index.search("reactor safety 3", 5, offset, masked)
 
 
 @pytest.mark.parametrize("filters", [NONE, RUSSIAN], ids=["all", "some"])
