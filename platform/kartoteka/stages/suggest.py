@@ -42,6 +42,7 @@ class Sources:
 
     def open(self, ranker: bool = True) -> Suggester:
         """Map the indexes, with the fitted ranker where there is one and it is asked for."""
+        from kartoteka.allowed import Allowed
         from kartoteka.keyphrases.neighbours import AnnotatedVectors
         from kartoteka.keyphrases.suggest import Suggester
         from kartoteka.lexical.index import ShardedIndex
@@ -52,8 +53,8 @@ class Sources:
         dense = None
         if self.keyphrases.retrieval != "lexical":
             index = ShardedVectors.open(storage.local(vectors.FOLDER), self.vectors)
-            numbers = mapped(folder / vocabulary.NUMBERS)
-            dense = AnnotatedVectors(index, None if len(numbers) == index.documents else numbers)
+            annotated = Allowed.of(mapped(folder / vocabulary.NUMBERS), index.documents)
+            dense = AnnotatedVectors(index, None if annotated.share == 1 else annotated)
         trained_dense = None
         if storage.exists(TRAINED_INDEX):
             trained_dense = AnnotatedVectors(ShardedVectors.open(storage.local(TRAINED_INDEX), self.vectors))
