@@ -105,7 +105,7 @@ class ShardedIndex:
         return numbers, scores
 
     def count(self, query: Sequence[str], allowed: np.ndarray | None = None) -> int:
-        """How many of the `allowed` documents share a term with `query` (a list of stems), of the terms `search` asks for."""
+        """How many of the `allowed` documents share a term with `query` (a list of stems) that `search` asks for."""
         tokens = encode_tokens([query])
         kept = Allowed.of(allowed, self.documents)
         found = [shard.terms.find(tokens.vocabulary) for shard in self.shards]
