@@ -13,7 +13,8 @@ import pyarrow.dataset as ds
 
 from kartoteka.storage import Storage
 
-FORMAT = 1
+#: 2: catalogue and search, tables of which single rows are looked up in small row groups.
+FORMAT = 2
 MANIFEST = "manifest.json"
 #: Where a run keeps what is not yet part of the edition; removed when the manifest is there.
 BUILD = "_build"
