@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -26,3 +27,12 @@ def test_a_mask_and_its_numbers_are_one_filter(kept: list[bool], cuts: list[int]
 
 def test_no_filter() -> None:
     assert Allowed.of(None, 5) is None
+
+
+def test_a_filter_is_checked_and_copied_once() -> None:
+    numbers = np.array([1, 4])
+    filtered = Allowed.of(numbers, 5)
+    assert filtered.numbers is numbers
+    assert Allowed.of(filtered, 5) is filtered
+    with pytest.raises(ValueError, match="allowed: of 5 documents for 6"):
+        Allowed.of(filtered, 6)

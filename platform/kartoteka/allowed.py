@@ -7,9 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Allowed:
-    """`count` of `documents`, as a bool `mask` [documents] or as ascending `numbers` int64, one of which is None."""
+    """`count` of `documents`, as a bool `mask` [documents] or as ascending `numbers` int64, one of which is None.
+
+    Whoever searches with one filter again and again makes one of it: an index then knows it again.
+    """
 
     documents: int
     count: int
@@ -17,19 +20,23 @@ class Allowed:
     numbers: np.ndarray | None
 
     @classmethod
-    def of(cls, allowed: np.ndarray | None, documents: int) -> Allowed | None:
-        """What a caller gave: a bool mask [documents] or ascending numbers; None for no filter.
+    def of(cls, allowed: np.ndarray | Allowed | None, documents: int) -> Allowed | None:
+        """What a caller gave: a bool mask [documents] or ascending numbers, or this of them; None for no filter.
 
         Raises `ValueError` naming `allowed` for anything else.
         """
         if allowed is None:
             return None
+        if isinstance(allowed, Allowed):
+            if allowed.documents != documents:
+                raise ValueError(f"allowed: of {allowed.documents} documents for {documents}")
+            return allowed
         allowed = np.asarray(allowed)
         if allowed.dtype == np.bool_:
             if allowed.shape != (documents,):
                 raise ValueError(f"allowed: a mask of shape {allowed.shape} for {documents} documents")
             return cls(documents, int(np.count_nonzero(allowed)), allowed, None)
-        numbers = allowed.astype(np.int64)
+        numbers = allowed.astype(np.int64, copy=False)
         if numbers.ndim != 1 or (np.diff(numbers) <= 0).any():
             raise ValueError("allowed: not ascending numbers of documents")
         if len(numbers) and not 0 <= numbers[0] <= numbers[-1] < documents:

@@ -10,7 +10,7 @@ import hashlib
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import reduce
+from functools import cached_property, reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 KIND = "catalogue"
 NO_YEAR = int(np.iinfo(np.int16).min)
+#: Up to so many documents are dropped from what a search without a filter found: a filter costs a look at all of them.
+MOST_HIDDEN = 100
 NO_DATE = int(np.iinfo(np.int32).min)
 #: By number. `part` and `row`: place in `documents/PART.parquet`, -1 for what left the edition; `lang`: index into the
 #: list of languages; `added`: days since 1970; `annotated`: number among the annotated documents, -1 for none.
@@ -53,7 +55,7 @@ class CataloguePart:
 def write(folder: Path, documents: int, parts: Iterable[CataloguePart]) -> int:
     """Write the catalogue of so many `documents`, in archive order, into an empty folder; returns how many are held.
 
-    Memory: a part, and about 50 bytes a document to sort the hashes.
+    Memory: a part, and about 64 bytes a document while the hashes are sorted (24 are hashes and numbers).
     """
     columns = {
         name: np.lib.format.open_memmap(folder / f"{name}.npy", mode="w+", dtype=dtype, shape=(documents,))
@@ -186,6 +188,21 @@ class Catalogue:
         ids = self.ids_of(numbers) if len(numbers) > 1 else []
         return int(numbers[ids.index(identity) if identity in ids else 0])
 
+    @cached_property
+    def _gone(self) -> np.ndarray:
+        return np.flatnonzero(self.row < 0)
+
+    def few_hidden(self, filters: Filters) -> np.ndarray | None:
+        """The documents that `filters` and the edition hide, int64 ascending, where they are few and named.
+
+        None where a filter keeps documents by what they are, or more than `MOST_HIDDEN` are hidden: then ask `mask`.
+        """
+        if not filters.only_exclude or self.documents - self.held > MOST_HIDDEN:
+            return None
+        numbers = self.numbers_of(filters.exclude)
+        hidden = np.union1d(self._gone, numbers[numbers >= 0])
+        return hidden if len(hidden) <= MOST_HIDDEN else None
+
     def mask(self, filters: Filters) -> np.ndarray | None:
         """Which documents `filters` and the edition allow, bool [documents]; None for all of them.
 
@@ -217,7 +234,10 @@ class Catalogue:
         return [number for number, lang in enumerate(self.languages) if lang in codes]
 
     def _new_since(self, other: Catalogue) -> np.ndarray:
-        """Which documents `other` holds none of the same id of, bool [documents]; computed once for each other."""
+        """Which documents `other` holds none of the same id of, bool [documents]; computed once for each other.
+
+        Hashes of 64 bits are compared, not the ids.
+        """
         new = self._new.get(other)
         if new is None:
             place = np.searchsorted(other.id_hashes, self.id_hashes)

@@ -13,10 +13,13 @@ import pyarrow.dataset as ds
 
 from kartoteka.storage import Storage
 
-FORMAT = 1
+#: 2: catalogue and search, tables of which single rows are looked up in small row groups.
+FORMAT = 2
 MANIFEST = "manifest.json"
 #: Where a run keeps what is not yet part of the edition; removed when the manifest is there.
 BUILD = "_build"
+#: Tables of which the online service reads single rows, and how many of them a Parquet row group holds.
+GROUP_ROWS = {"documents": 64, "keyphrases": 64}
 #: The manifest cannot hold its own hash, and the report is a view of what the manifest commits.
 UNLISTED = (MANIFEST, "report.html")
 

@@ -88,10 +88,15 @@ class Storage:
         """Write `value` as JSON with sorted keys."""
         return self.put(name, orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS))
 
-    def put_table(self, name: str, table: pa.Table) -> StoredFile:
-        """Write `table` as one Parquet file; equal tables give equal bytes."""
+    def put_table(self, name: str, table: pa.Table, group_rows: int | None = None) -> StoredFile:
+        """Write `table` as one Parquet file; equal tables give equal bytes.
+
+        `group_rows`: rows of a row group, for a table of which single rows are read; without it there is one group.
+        """
         sink = io.BytesIO()
-        pq.write_table(table, sink, compression="zstd", row_group_size=max(1, table.num_rows))
+        whole = group_rows is None  # many groups' least and largest values would only make a long footer
+        size = max(1, table.num_rows) if whole else group_rows
+        pq.write_table(table, sink, compression="zstd", row_group_size=size, write_statistics=whole)
         stored = self.put(name, sink.getbuffer())
         return StoredFile(stored.bytes, stored.sha256, table.num_rows)
 

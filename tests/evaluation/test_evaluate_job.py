@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from jobs.evaluate import app
 from kartoteka.documents import DOCUMENT_SCHEMA, KEYPHRASES_SCHEMA
+from kartoteka.edition import FORMAT
 from kartoteka.storage import Storage
 
 GOLD = [
@@ -83,7 +84,7 @@ def test_an_edition_is_its_own_predictions_and_gold(files, tmp_path):
             "keyphrases/part-00000.parquet", pa.Table.from_pylist(keyphrases, KEYPHRASES_SCHEMA)
         ).as_dict(),
     }
-    edition.put_json("manifest.json", {"format": 1, "files": listed})
+    edition.put_json("manifest.json", {"format": FORMAT, "files": listed})
     result = run("--edition", str(tmp_path / "edition"))
     assert result.exit_code == 0, result.output
     assert row(result.output, "F1@5")[:2] == ["F1@5", "75.0"]

@@ -7,6 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from jobs.evaluate import app
+from kartoteka.edition import FORMAT
 from kartoteka.evaluation.costs import Cost, PriceSettings, carbon_intensity, cost_table, notes, read_costs
 from kartoteka.storage import Storage
 
@@ -24,7 +25,7 @@ PRICES = PriceSettings(currency="XYZ", kwh=2.0, cpu_hour=3.0, gpu_hour=10.0, cou
 @pytest.fixture
 def sources(tmp_path) -> tuple[str, str, str]:
     """An edition, a training run, what predictions cost."""
-    Storage(tmp_path / "edition").put_json("manifest.json", {"format": 1, "stages": STAGES, "files": {}})
+    Storage(tmp_path / "edition").put_json("manifest.json", {"format": FORMAT, "stages": STAGES, "files": {}})
     Storage(tmp_path / "run").put_json("run.json", TRAINED)
     about = {"name": "generate", "documents": 50, "seconds": 5.0, "cpu_seconds": 4.0, "energy_wh": 1.0, "device": "cpu"}
     Storage(tmp_path).put_json("p.run.json", about)

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
+from kartoteka.edition import FORMAT
 from kartoteka.flow.build import Build
 from kartoteka.flow.ledger import Completion, Ledger, add_facts, wall_seconds
 from kartoteka.storage import Storage
@@ -62,10 +63,12 @@ def test_equal_tables_are_equal_files(tmp_path: Path) -> None:
     storage = Storage(tmp_path.as_uri())
     assert storage.put_table("one.parquet", table).sha256 == storage.put_table("two.parquet", table).sha256
     assert storage.table("one.parquet").equals(table)
+    assert storage.put_table("small/three.parquet", table, 1) == storage.put_table("small/four.parquet", table, 1)
+    assert storage.table("small/three.parquet").equals(table)
     assert storage.list("", ".parquet") == ["one.parquet", "two.parquet"]
 
 
-def test_a_build_of_another_plan_is_refused(tmp_path: Path) -> None:
+def test_a_build_of_another_plan_or_format_is_refused(tmp_path: Path, monkeypatch) -> None:
     console = Console(quiet=True)
     first = Build(Storage(tmp_path / "e"), {"k": 1}, console)
     assert not first.is_complete()
@@ -78,6 +81,9 @@ def test_a_build_of_another_plan_is_refused(tmp_path: Path) -> None:
     assert not Build(Storage(tmp_path / "e"), {"k": 1}, console).is_complete()
     with pytest.raises(ValueError, match="unfinished run of another configuration"):
         Build(Storage(tmp_path / "e"), {"k": 2}, console).is_complete()
+    monkeypatch.setattr("kartoteka.flow.build.FORMAT", FORMAT - 1)
+    with pytest.raises(ValueError, match="unfinished run of another configuration, inputs or version"):
+        Build(Storage(tmp_path / "e"), {"k": 1}, console).is_complete()
 
 
 def test_what_a_killed_run_left_is_swept_away(tmp_path: Path) -> None:

@@ -69,7 +69,7 @@ def test_an_edition_from_nothing(run: Run, small_edition: Path, undisturbed: dic
     other = run(corpus / "a.jsonl", "--edition", small_edition)
     assert other.returncode == 2
     assert other.stderr.strip().splitlines() == [other.stderr.strip()]
-    assert "another configuration or other inputs" in other.stderr
+    assert "another configuration, inputs or version" in other.stderr
 
 
 def test_a_run_killed_twice_gives_the_same_edition(

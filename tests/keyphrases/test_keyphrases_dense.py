@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from keyphrase_worlds import build_archive, build_suggester, journal, table
 
+from kartoteka.allowed import Allowed
 from kartoteka.keyphrases.dense import DENSE, open_vectors, quantise, write_vectors
 from kartoteka.keyphrases.neighbours import AnnotatedVectors
 from kartoteka.keyphrases.settings import KeyphraseSettings
@@ -30,7 +31,7 @@ class Exact:
         if exclude is not None:
             scores[np.arange(len(queries))[exclude >= 0], exclude[exclude >= 0]] = -2
         if allowed is not None:
-            scores[:, np.setdiff1d(np.arange(len(self.vectors)), allowed)] = -2
+            scores[:, np.setdiff1d(np.arange(len(self.vectors)), allowed.numbers)] = -2
         order = np.argsort(-scores, kind="stable")[:, :k]
         return order, np.take_along_axis(scores, order, axis=1).astype(np.float32)
 
@@ -93,7 +94,8 @@ def test_vectors_that_do_not_fit_the_archive_are_refused(tmp_path: Path) -> None
 
 def test_numbers_of_a_larger_index_become_those_of_the_annotated_documents() -> None:
     vectors, annotated = unit(40, 8, 2), np.arange(0, 40, 3)
-    found, scores = AnnotatedVectors(Exact(vectors), annotated).search(vectors[annotated], 5, np.arange(len(annotated)))
+    dense = AnnotatedVectors(Exact(vectors), Allowed.of(annotated, len(vectors)))
+    found, scores = dense.search(vectors[annotated], 5, np.arange(len(annotated)))
     plain, plain_scores = Exact(vectors[annotated]).search(vectors[annotated], 5, np.arange(len(annotated)))
     np.testing.assert_array_equal(found, plain)
     np.testing.assert_allclose(scores, plain_scores, rtol=1e-6)

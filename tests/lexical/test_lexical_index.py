@@ -158,6 +158,9 @@ def test_the_most_informative_terms_of_a_query(tmp_path) -> None:
         best = sorted(set(query), key=lambda term: (df[term], term.encode()))[:3]
         cut.append([term for term in query if term in best])
     assert_same(short.search(queries, 10), exact.search(cut, 10))
+    found = (short.search(queries, len(documents))[0] >= 0).sum(axis=1)
+    assert [short.count(query) for query in queries] == found.tolist()
+    assert found.sum() < sum(exact.count(query) for query in queries)
 
 
 def test_no_documents_at_all(tmp_path) -> None:

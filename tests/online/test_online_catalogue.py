@@ -147,6 +147,17 @@ def test_nothing_filtered_is_no_mask(small: Catalogue, made: Catalogue) -> None:
     assert np.flatnonzero(~made.mask(Filters())).tolist() == [3, 7, 29]
 
 
+def test_a_few_hidden_documents_are_named(small: Catalogue, made: Catalogue, other: Catalogue) -> None:
+    assert made.few_hidden(Filters()).tolist() == [3, 7, 29]
+    assert made.few_hidden(Filters(exclude=("d1", "d7", "d20", "unknown", "d1"))).tolist() == [1, 3, 7, 20, 29]
+    for narrower in ({"year_from": 0}, {"year_to": 0}, {"langs": ("en",)}, {"not_in": other}):
+        assert made.few_hidden(Filters(exclude=("d1",), **narrower)) is None
+    assert small.few_hidden(Filters()).tolist() == []
+    ids = tuple(small.ids_of(range(101)))
+    assert small.few_hidden(Filters(exclude=ids[:100])).tolist() == list(range(100))
+    assert small.few_hidden(Filters(exclude=ids)) is None
+
+
 def test_years_that_no_document_can_have(small: Catalogue) -> None:
     assert not small.mask(Filters(year_from=10**12)).any()
     assert small.mask(Filters(year_from=-(10**12))).all()

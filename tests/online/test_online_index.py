@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
 import pytest
+from online.online_worlds import document, make_catalogue
 
 from kartoteka import edition as editions
 from kartoteka.card import cards
@@ -15,6 +18,7 @@ from kartoteka.lexical.index import ShardedIndex
 from kartoteka.online.filters import Filters
 from kartoteka.online.index import SearchIndex
 from kartoteka.online.query import Hit, Query, UnknownDocuments
+from kartoteka.online.store import DocumentStore
 from kartoteka.stages.vectors import matrix_of
 from kartoteka.text.words import content_stems, phrase_key, stems
 
@@ -88,6 +92,17 @@ def test_similar_documents_by_words(index, small_edition, rows, own: list[int], 
     assert all(hit.lexical == hit.score and hit.dense is None for hit in hits)
 
 
+@pytest.mark.parametrize("excluded", [1, 30])
+def test_a_few_excluded_documents_are_dropped_as_a_filter_would(index, rows, vectors, excluded: int) -> None:
+    few = Filters(exclude=tuple(row["id"] for row in rows[3 : 3 + excluded]))
+    masked = replace(few, year_from=0)  # all documents have a year: this is the same, by a mask
+    for query in (Query(ids=("doc-0008",)), Query(text=rows[40]["abstract"], vector=vectors[40])):
+        for mode in ("dense", "lexical", "hybrid"):
+            assert index.similar(query, 15, mode, few) == index.similar(query, 15, mode, masked)
+    for offset in (0, 4, 60):
+        assert index.search("reactor safety 3", 5, offset, few) == index.search("reactor safety 3", 5, offset, masked)
+
+
 @pytest.mark.parametrize("filters", [NONE, RUSSIAN], ids=["all", "some"])
 def test_both_are_fused_by_reciprocal_rank(index, rows, vectors, filters: Filters) -> None:
     query = Query(text=rows[40]["abstract"], lang="English", vector=vectors[40])
@@ -103,6 +118,15 @@ def test_both_are_fused_by_reciprocal_rank(index, rows, vectors, filters: Filter
         assert hit.score == pytest.approx(sums[hit.id])
         assert hit.dense == next((h.dense for h in lists["dense"] if h.id == hit.id), None)
         assert hit.lexical == next((h.lexical for h in lists["lexical"] if h.id == hit.id), None)
+
+
+@pytest.mark.parametrize(("langs", "common"), [([f"l{n:03}" for n in range(150)], ("l000",)), ([], ())])
+def test_the_most_frequent_language_is_always_tried(tmp_path: Path, langs: list[str], common: tuple[str, ...]) -> None:
+    documents = [document(lang, lang=lang) for lang in langs or ["en"]]
+    catalogue = make_catalogue(tmp_path / "c", [documents], frozenset() if langs else frozenset({"en"}))
+    edition = editions.Edition(str(tmp_path), {"files": {}})
+    words, vectors = (SimpleNamespace() for _ in range(2))  # neither is asked
+    assert SearchIndex(edition, catalogue, words, vectors, DocumentStore(edition, catalogue)).languages == common
 
 
 def printed_in(hit: Hit, row: dict) -> bool:

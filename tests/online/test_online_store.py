@@ -6,10 +6,13 @@ import hashlib
 import shutil
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
+from online.online_worlds import document, make_catalogue
 
 from kartoteka import edition as editions
 from kartoteka.catalogue import Catalogue
+from kartoteka.documents import DOCUMENT_SCHEMA, KEYPHRASES_SCHEMA
 from kartoteka.online.index import SearchIndex
 from kartoteka.online.opened import edition_digest, open_edition_checked
 from kartoteka.online.store import COLUMNS, DocumentStore
@@ -39,15 +42,42 @@ def test_no_more_parts_are_kept_than_fit(edition) -> None:
     catalogue = Catalogue.open(edition.storage.local("catalogue"))
     whole = DocumentStore(edition, catalogue)
     whole.rows("documents", range(200))
-    files = list(whole._kept)  # in which there are documents
-    assert set(files) <= set(edition.files("documents"))
+    groups = list(whole._kept)  # in which there are documents
+    assert {name for name, _ in groups} <= set(edition.files("documents"))
     sizes = [table.nbytes for table in whole._kept.values()]
     few = DocumentStore(edition, catalogue, sizes[-1] + sizes[-2])
     few.rows("documents", range(200))
-    assert list(few._kept) == files[-2:]
+    assert list(few._kept) == groups[-2:]
     few.rows("documents", [0])
     assert few._bytes == sum(table.nbytes for table in few._kept.values()) <= sum(sizes[-2:])
-    assert files[0] in few._kept
+    assert groups[0] in few._kept
+
+
+def made_edition(path: Path, documents: list[dict], explained: list[str]) -> DocumentStore:
+    """A store of one part in groups of four, whose keyphrases are those of the documents `explained`."""
+    storage = editions.Edition(str(path), {}).storage
+    names = {table: f"{table}/part-0.parquet" for table in ("documents", "keyphrases")}
+    keyphrases = [{"id": identity, "keyphrases": []} for identity in explained]
+    storage.put_table(names["documents"], pa.Table.from_pylist(documents, schema=DOCUMENT_SCHEMA), 4)
+    storage.put_table(names["keyphrases"], pa.Table.from_pylist(keyphrases, schema=KEYPHRASES_SCHEMA), 4)
+    edition = editions.Edition(str(path), {"files": {name: {} for name in names.values()}})
+    return DocumentStore(edition, make_catalogue(path / "catalogue", [documents]))
+
+
+def test_only_the_row_groups_asked_for_are_read(tmp_path: Path) -> None:
+    ids = [f"d{n}" for n in range(10)]
+    store = made_edition(tmp_path, [document(identity) for identity in ids], ids)
+    assert [row["id"] for row in store.rows("documents", [9, 5, 6])] == ["d9", "d5", "d6"]
+    assert list(store._kept) == [("documents/part-0.parquet", group) for group in (1, 2)]
+    assert sum(table.num_rows for table in store._kept.values()) == 6
+
+
+def test_a_table_without_all_documents_is_searched_by_id(tmp_path: Path) -> None:
+    ids = [f"d{n}" for n in range(10)]
+    store = made_edition(tmp_path, [document(identity) for identity in ids], ids[1:7] + ids[8:])
+    found = store.rows("keyphrases", range(10))
+    assert [row and row["id"] for row in found] == [None, *ids[1:7], None, *ids[8:]]
+    assert store.rows("keyphrases", [7]) == [None]
 
 
 def test_an_edition_is_known_by_its_manifest(copy: Path, small_edition: Path) -> None:
@@ -88,8 +118,6 @@ def test_a_torn_file_is_named(copy: Path, name: str) -> None:
 
 
 def test_indexes_of_two_editions_do_not_go_together(copy: Path, tmp_path: Path) -> None:
-    from online.online_worlds import document, make_catalogue
-
     shutil.rmtree(copy / "catalogue")
     make_catalogue(copy / "catalogue", [[document("a")]])
     with pytest.raises(ValueError, match=r"its indexes hold \[1, 200\] documents"):

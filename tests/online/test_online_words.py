@@ -81,6 +81,20 @@ def test_the_words_of_a_possessive_are_marked_in_place() -> None:
     text = "Newton's method and Newtons"
     found = matches(text, "en", {"newton"})
     assert [text[m.start : m.stop] for m in found] == ["Newton", "Newtons"]
+    assert matches("Newton's and Bohr\u2019s", "en", {"s"}) == []  # the index holds no such word
+
+
+def test_a_rare_language_counts_where_the_words_look_like_it() -> None:
+    german = "Die Geschichte der deutschen Bibliotheken und ihrer Sammlungen"
+    assert text_stems(german, ["en", "ru"], ["de"]) == content_stems(german, "de")
+    assert text_stems(german, ["en"], ["de"]) == content_stems(german, "de")
+    assert text_stems(german, ["en", "ru"], ["fr"]) == search_stems(german, ["en", "ru"])
+    assert set(content_stems(german, "de")) <= set(search_stems(german, ["en"], ["de"]))
+    assert "und" not in search_stems(german, ["en"], ["de"])
+
+
+def test_without_any_language_nothing_is_looked_for() -> None:
+    assert search_stems("neural networks", []) == text_stems("neural networks", []) == []
 
 
 @pytest.mark.parametrize("query", ["", "...", "\u200b"])

@@ -57,5 +57,6 @@ def test_its_name_finds_it_unless_a_directory_is_called_so(tmp_path: Path, monke
     assert np.array_equal(model.classify(texts)[0], open_classifier(str(FOLDER)).classify(texts)[0])
     monkeypatch.chdir(tmp_path)
     (tmp_path / DEFAULT_CLASSIFIER).mkdir()
+    assert identity_of(DEFAULT_CLASSIFIER) == identity
     with pytest.raises(ValueError, match=r"no config\.json"):
-        identity_of(DEFAULT_CLASSIFIER)
+        identity_of(f"./{DEFAULT_CLASSIFIER}")

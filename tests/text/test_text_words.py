@@ -41,6 +41,11 @@ def test_spans_hold_the_words(text: str) -> None:
     assert words.lower_words(forms) == words.tokenise(text)
 
 
+@given(st.lists(st.sampled_from(["Bohr", "'s", "\u2019S", "'", "x", " ", "c++", "s"])).map("".join))
+def test_spans_in_a_stored_text_leave_possessive_endings_out(text: str) -> None:
+    assert words.lower_words([text[start:stop] for start, stop in words.word_spans(text)]) == words.tokenise(text)
+
+
 @given(any_text, st.sampled_from(["ru", "en", "fr", "de", "zh", "und"]))
 def test_stems_are_one_for_each_word_and_hold_no_space(text: str, lang: str) -> None:
     stems = words.stems(text, lang)

@@ -9,8 +9,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from kartoteka.allowed import Allowed
+from kartoteka.vectors import probes
 from kartoteka.vectors.choose import Quantiser, lists_for, sample_size, train
 from kartoteka.vectors.index import ShardedVectors
+from kartoteka.vectors.probes import left_of, lists_to_read
 from kartoteka.vectors.settings import VectorSettings
 from kartoteka.vectors.shard import build_shard
 
@@ -107,6 +110,37 @@ def test_what_a_filter_keeps_may_be_far_from_the_query(vectors, tmp_path) -> Non
     only = faiss.IDSelectorBatch(np.flatnonzero(allowed))
     _, near = one.search(queries, 10, params=faiss.SearchParametersIVF(nprobe=thinned, sel=only))
     assert np.mean([len(np.intersect1d(a, b)) / 10 for a, b in zip(near, best, strict=True)]) < 0.8
+
+
+def test_lists_are_looked_for_further_only_for_queries_that_lack_enough(vectors, tmp_path, monkeypatch) -> None:
+    quantiser = train(vectors[::2], len(vectors), VectorSettings(exact_below=1000, lists=64, recall=0.9))
+    index = build(vectors, [3000], quantiser, tmp_path)
+    wide = vectors.astype(np.float32)
+    side = wide @ wide[0]
+    kept = Allowed.of(side > np.quantile(side, 0.6), len(vectors))
+    order = np.argsort(side)
+    queries = wide[[*order[:30], *order[-30:]]]  # those of the other side lack enough next to them
+    counts = left_of(index.shards, kept).counts
+    held = np.bincount(np.concatenate([shard.list_of for shard in index.shards])[kept.mask], minlength=64)
+    assert counts.tolist() == held.tolist()
+    _, lists = lists_to_read(queries, index.shards, kept, counts)
+    alone = [lists_to_read(query[None], index.shards, kept, counts)[1][0] for query in queries]
+    assert [row[row >= 0].tolist() for row in lists] == [row.tolist() for row in alone]
+    assert len({len(row) for row in alone}) > 1
+    monkeypatch.setattr(probes, "_TOGETHER", 300)
+    np.testing.assert_array_equal(lists_to_read(queries, index.shards, kept, counts)[1], lists)
+
+
+def test_a_filter_that_is_known_finds_the_same(trained, vectors, tmp_path) -> None:
+    settings, quantiser = trained
+    index = build(vectors, [3000], quantiser, tmp_path, settings)
+    queries = clustered(3, 30).astype(np.float32)
+    numbers = np.flatnonzero(np.random.default_rng(4).random(len(vectors)) < 0.6)
+    known = Allowed.of(numbers, len(vectors))
+    for _ in range(2):
+        for a, b in zip(index.search(queries, 10, None, known), index.search(queries, 10, None, numbers), strict=True):
+            np.testing.assert_array_equal(a, b)
+    assert list(index._left) == [known]
 
 
 def test_vectors_by_number(trained, vectors, tmp_path) -> None:

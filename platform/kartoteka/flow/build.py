@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 from rich.console import Console
 
-from kartoteka.edition import BUILD, MANIFEST
+from kartoteka.edition import BUILD, FORMAT, MANIFEST
 from kartoteka.flow.ledger import Completion, Ledger, add_facts, wall_seconds
 from kartoteka.flow.progress import StageProgress
 from kartoteka.flow.stage import Stage
@@ -40,13 +40,14 @@ class Build:
 
     @property
     def plan_hash(self) -> str:
-        """SHA-256 of the plan."""
-        return hashlib.sha256(orjson.dumps(self.plan, option=orjson.OPT_SORT_KEYS)).hexdigest()
+        """SHA-256 of the plan and of the format it is carried out in."""
+        decisive = {"format": FORMAT, "plan": self.plan}
+        return hashlib.sha256(orjson.dumps(decisive, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
     def is_complete(self) -> bool:
         """Whether the edition is already there, made under this very plan.
 
-        Raises `ValueError` when there is an edition, or an unfinished run, of another plan.
+        Raises `ValueError` when there is an edition, or an unfinished run, of another plan or format.
         """
         for name in (MANIFEST, PLAN):
             if self.storage.exists(name):
@@ -54,7 +55,7 @@ class Build:
                 if found != self.plan_hash:
                     state = "is an edition" if name == MANIFEST else "holds an unfinished run"
                     raise ValueError(
-                        f"edition: {self.storage.uri} {state} of another configuration or other inputs; "
+                        f"edition: {self.storage.uri} {state} of another configuration, inputs or version; "
                         "choose another path, or delete it"
                     )
                 if name == MANIFEST:

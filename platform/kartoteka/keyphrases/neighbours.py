@@ -8,6 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
+from kartoteka.allowed import Allowed
 from kartoteka.keyphrases.fusion import fuse
 from kartoteka.keyphrases.settings import KeyphraseSettings
 from kartoteka.keyphrases.sources import Neighbours
@@ -26,25 +27,26 @@ class Dense(Protocol):
     """What is asked of the vector index; its numbers may be those of a larger collection."""
 
     def search(
-        self, queries: np.ndarray, k: int, exclude: np.ndarray | None = None, allowed: np.ndarray | None = None
+        self, queries: np.ndarray, k: int, exclude: np.ndarray | None = None, allowed: Allowed | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
         """The k nearest of float32 [q, d]: numbers int64 and scores float32 [q, k], -1 and 0 where none is left."""
 
 
 @dataclass(frozen=True)
 class AnnotatedVectors:
-    """The annotated documents of a vector index: `numbers` int64 [A] ascending are theirs in it (None: all of it)."""
+    """The annotated documents of a vector index: `annotated` has their numbers in it (None: all of it)."""
 
     index: Dense
-    numbers: np.ndarray | None = None
+    annotated: Allowed | None = None
 
     def search(self, queries: np.ndarray, k: int, exclude: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """As the index, numbers and `exclude` (-1: none) being those of the annotated documents."""
-        if self.numbers is None:
+        if self.annotated is None:
             return self.index.search(queries, k, exclude)
-        own = np.where(exclude >= 0, self.numbers[np.maximum(exclude, 0)], -1)
-        found, scores = self.index.search(queries, k, own, self.numbers)
-        return np.where(found >= 0, np.searchsorted(self.numbers, found), -1), scores
+        numbers = self.annotated.numbers
+        own = np.where(exclude >= 0, numbers[np.maximum(exclude, 0)], -1)
+        found, scores = self.index.search(queries, k, own, self.annotated)
+        return np.where(found >= 0, np.searchsorted(numbers, found), -1), scores
 
 
 @dataclass(frozen=True, slots=True)

@@ -105,12 +105,15 @@ class ShardedIndex:
         return numbers, scores
 
     def count(self, query: Sequence[str], allowed: np.ndarray | None = None) -> int:
-        """How many documents share a term with `query` (a list of stems); of the `allowed` ones, as in `search`."""
+        """How many of the `allowed` documents share a term with `query` (a list of stems) that `search` asks for."""
         tokens = encode_tokens([query])
         kept = Allowed.of(allowed, self.documents)
+        found = [shard.terms.find(tokens.vocabulary) for shard in self.shards]
+        codes, _ = _select(tokens, self._idf(found, len(tokens.vocabulary)), self.settings.max_query_terms)
+        asked = np.unique(codes)
         total = 0
-        for shard, base in zip(self.shards, self.bases, strict=False):
-            terms = shard.terms.find(tokens.vocabulary)
+        for shard, base, here in zip(self.shards, self.bases, found, strict=False):
+            terms = here[asked]
             mask = _EVERY if kept is None else kept.mask_of(int(base), int(base) + shard.documents)
             seen = np.zeros(shard.documents, np.bool_)
             total += count_matches(terms[terms >= 0], mask, shard.indptr, shard.indices, seen)

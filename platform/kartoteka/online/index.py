@@ -43,8 +43,11 @@ from kartoteka.vectors.settings import VectorSettings
 
 #: The lists that are fused are at least so long.
 _FUSED = 100
-#: A word of unknown language is taken to be in each one that so many of the documents are in.
+#: A word of unknown language is taken to be in each one that this share of the documents are in.
 _LANGUAGE_SHARE = 0.01
+_NONE = np.zeros(0, np.int64)
+#: No document is of such a year.
+_NO_YEAR = 1 << 15
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +70,12 @@ class SearchIndex:
         self._words, self._vectors, self._store = words, vectors, store
         self._clusters = edition.summary("clusters")
         least = _LANGUAGE_SHARE * catalogue.held
-        common = {lang: count for lang, count in catalogue.languages.items() if count >= least}
-        #: Languages that words may be in, the most frequent first.
-        self.languages: tuple[str, ...] = tuple(sorted(common, key=lambda lang: (-common[lang], lang)))
+        counts = catalogue.languages
+        ranked = sorted(counts, key=lambda lang: (-counts[lang], lang))
+        common = max(1, sum(count >= least for count in counts.values()))
+        #: Languages that words may be in, the most frequent first; none where the edition holds no document.
+        self.languages: tuple[str, ...] = tuple(ranked[:common])
+        self._rare = tuple(ranked[common:])
 
     @staticmethod
     def open(path: str) -> SearchIndex:
@@ -91,7 +97,7 @@ class SearchIndex:
         """Search once in each way, so that no request waits until a kernel is compiled, or read from its cache."""
         if self.catalogue.held:
             vector = self._vectors.vectors_of(np.flatnonzero(self.catalogue.row >= 0)[:1])[0]
-            for filters in (Filters(), Filters(year_from=0)):
+            for filters in (Filters(), Filters(year_from=0), Filters(year_from=_NO_YEAR)):  # all, most and none
                 self.similar(Query("a", vector=vector), 1, "hybrid", filters)
             self.search("a", 1, 0, Filters())
 
@@ -114,15 +120,16 @@ class SearchIndex:
         check_count("k", k, 1, MOST_HITS)
         check_mode(mode)
         asked = self._asked(query, mode)
-        allowed = self.catalogue.mask(filters)
+        allowed, hidden = self._narrowed(filters)
+        hidden = np.union1d(hidden, asked.own)
         depth = max(_FUSED, 2 * k) if mode == "hybrid" else k
         lists = {}
         if mode != "lexical":
-            near = self._vectors.search(asked.vector[None], depth + len(asked.own), allowed=allowed)
-            lists["dense"] = _without(near, asked.own, depth)
+            near = self._vectors.search(asked.vector[None], depth + len(hidden), allowed=allowed)
+            lists["dense"] = _without(near, hidden, depth)
         if mode != "dense":
-            near = self._words.search([asked.stems], depth + len(asked.own), allowed=allowed)
-            lists["lexical"] = _without(near, asked.own, depth)
+            near = self._words.search([asked.stems], depth + len(hidden), allowed=allowed)
+            lists["lexical"] = _without(near, hidden, depth)
         best = fuse(list(lists.values()), k) if mode == "hybrid" else next(iter(lists.values()))
         scores = {name: _by_number(found) for name, found in lists.items()}
         return self._hits(_by_number(best), scores, self._reasons(asked))
@@ -130,18 +137,21 @@ class SearchIndex:
     def search(self, q: str, k: int, offset: int, filters: Filters, lang: str | None = None) -> Found:
         """Documents `offset` to `offset + k` of those that share a word with `q` and pass `filters`, by BM25.
 
-        Words are stemmed in `lang`, or else in each language that 1 % of the documents are in. Raises `ValueError`
-        naming what is wrong with an argument.
+        Words are stemmed in `lang`, or else in each language that 1 % of the documents are in, and in that which they
+        look like if any document is in it. Raises `ValueError` naming what is wrong with an argument.
         """
         if not q.strip():
             raise ValueError("q: it is empty")
         check_count("k", k, 1, MOST_HITS)
         check_count("offset", offset, 0, MOST_FOUND - k)
-        stems = search_stems(q, self._languages_of(lang))
-        allowed = self.catalogue.mask(filters)
+        stems = search_stems(q, *self._languages_of(lang))
+        allowed, hidden = self._narrowed(filters)
         total = self._words.count(stems, allowed)
-        numbers, scores = self._words.search([stems], offset + k, allowed=allowed)
-        found = _by_number(Neighbours(numbers[:, offset:], scores[:, offset:]))
+        if len(hidden):
+            total -= int((self._words.search([stems], len(hidden), allowed=hidden)[0] >= 0).sum())
+        near = self._words.search([stems], offset + k + len(hidden), allowed=allowed)
+        best = _without(near, hidden, offset + k)
+        found = _by_number(Neighbours(best.numbers[:, offset:], best.scores[:, offset:]))
         weights = self._weights(stems)
         rows = self._store.rows("documents", list(found))
         return Found(total, [_shown(row, found[n], weights) for n, row in zip(found, rows, strict=True)])
@@ -167,8 +177,16 @@ class SearchIndex:
         hits = self.similar(Query(ids=(identity,)), similar, "hybrid", Filters()) if similar else []
         return CardFound(card, hits)
 
-    def _languages_of(self, lang: str | None) -> tuple[str, ...]:
-        return self.languages if lang is None else (known_language(lang, "lang", self.catalogue.languages),)
+    def _languages_of(self, lang: str | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The languages that words may be in, and those they are in only if they look like them."""
+        if lang is None:
+            return self.languages, self._rare
+        return (known_language(lang, "lang", self.catalogue.languages),), ()
+
+    def _narrowed(self, filters: Filters) -> tuple[np.ndarray | None, np.ndarray]:
+        """What an index may find, and which few numbers are to be dropped from what it found."""
+        hidden = self.catalogue.few_hidden(filters)
+        return (self.catalogue.mask(filters), _NONE) if hidden is None else (None, hidden)
 
     def _numbers(self, ids: Sequence[str]) -> np.ndarray:
         numbers = self.catalogue.numbers_of(ids)
@@ -183,7 +201,7 @@ class SearchIndex:
                 if query.vector is None:
                     raise ValueError(f"vector: `{mode}` needs that of the text")
                 vector = check(query.vector[None], self.dimension, "vector")[0]
-            stems = text_stems(query.text, self._languages_of(query.lang))
+            stems = text_stems(query.text, *self._languages_of(query.lang))
             return _Asked(np.zeros(0, np.int64), stems, vector, query.text)
         own = self._numbers(list(dict.fromkeys(query.ids)))
         vectors = self._vectors.vectors_of(own)
@@ -221,9 +239,9 @@ class SearchIndex:
         ]
 
 
-def _without(found: tuple[np.ndarray, np.ndarray], own: np.ndarray, most: int) -> Neighbours:
-    """The first `most` of one query's list that are not its `own`."""
-    kept = ~np.isin(found[0][0], own) & (found[0][0] >= 0)
+def _without(found: tuple[np.ndarray, np.ndarray], hidden: np.ndarray, most: int) -> Neighbours:
+    """The first `most` of one query's list that are not `hidden`."""
+    kept = ~np.isin(found[0][0], hidden) & (found[0][0] >= 0)
     return Neighbours(found[0][:, kept][:, :most], found[1][:, kept][:, :most])
 
 

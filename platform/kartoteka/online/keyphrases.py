@@ -23,6 +23,7 @@ from kartoteka.stages.embed import EmbedSettings, texts_of
 from kartoteka.stages.suggest import Sources
 from kartoteka.text.language_codes import known_language
 from kartoteka.vectors.choose import check
+from kartoteka.vectors.codes import FEW
 from kartoteka.vectors.settings import VectorSettings
 
 MOST_PHRASES = 100
@@ -68,12 +69,14 @@ class Indexer:
         return Indexer(edition, sources.open(), Catalogue.open(edition.storage.local(CATALOGUE)))
 
     def warm_up(self) -> None:
-        """Suggest once, so that no request waits until a kernel is compiled, or read from its cache."""
-        vectors, trained = (
-            np.ones((1, 1 if arrays is None else arrays.document_codes.shape[1]))
-            for arrays in (self.suggester.vectors, self.suggester.trained)
-        )
-        self.suggest([self.normalise("warm up", "")], vectors, trained if self.needs_trained else None)
+        """Suggest for one and for many, so that no request waits until a kernel is compiled, or read from its cache."""
+        for documents in (1, FEW + 1):
+            vectors, trained = (
+                np.ones((documents, 1 if arrays is None else arrays.document_codes.shape[1]))
+                for arrays in (self.suggester.vectors, self.suggester.trained)
+            )
+            values = [self.normalise("warm up", "")] * documents
+            self.suggest(values, vectors, trained if self.needs_trained else None)
 
     def normalise(
         self, title: str, abstract: str, lang: str | None = None, identity: str | None = None

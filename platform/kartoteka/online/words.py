@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Collection, Container, Mapping, Sequence
 from dataclasses import dataclass
 
 from kartoteka.online.query import Span
@@ -24,23 +24,30 @@ class Match:
     stem: str
 
 
-def search_stems(text: str, langs: Sequence[str]) -> list[str]:
-    """The distinct stems of a few words in each of `langs`, the language they may be in.
+def search_stems(text: str, langs: Sequence[str], rare: Collection[str] = ()) -> list[str]:
+    """The distinct stems of a few words in each of `langs`, the language they may be in; none where there is none.
 
-    Stop words are those of the language that the words look like, if it is among `langs`, else of the first; where
-    nothing else is asked for they count.
+    A language of `rare` is one of them if the words look like it. Stop words are those of the language that the words
+    look like, if it is one of them, else of the first; where nothing else is asked for they count.
     """
     seems = detect(text)
+    if seems in rare:
+        langs = [*langs, seems]
+    if not langs:
+        return []
     stop = stop_words(seems if seems in langs else langs[0])
     words = tokenise(text)
     words = [word for word in words if word not in stop] or words
     return list(dict.fromkeys(stem for lang in langs for stem in stem_words(words, lang)))
 
 
-def text_stems(text: str, langs: Sequence[str]) -> list[str]:
-    """The stems of a whole text, repeated ones too, in the one language it is in if that is among `langs`."""
-    lang = langs[0] if len(langs) == 1 else detect(text)
-    return content_stems(text, lang) if lang in langs else search_stems(text, langs)
+def text_stems(text: str, langs: Sequence[str], rare: Collection[str] = ()) -> list[str]:
+    """The stems of a whole text, repeated ones too, in the one language it is in if that is in `langs` or `rare`.
+
+    Else they are as `search_stems` gives them. One language and no `rare` ones: the text is in that.
+    """
+    lang = langs[0] if len(langs) == 1 and not rare else detect(text)
+    return content_stems(text, lang) if lang in langs or lang in rare else search_stems(text, langs)
 
 
 def matches(text: str, lang: str, wanted: Container[str]) -> list[Match]:

@@ -11,6 +11,7 @@ import numpy as np
 from kartoteka.sentiment import ngrams
 
 #: The small classifier that comes with Kartoteka, by this name wherever a classifier is asked for.
+#: A folder of the same name is `./default`.
 DEFAULT_CLASSIFIER = "default"
 
 
@@ -56,9 +57,9 @@ def identity_of(path: str) -> dict[str, Any]:
 
 def _of_ngrams(path: str) -> Path | None:
     """The folder of a classifier by n-grams; None where `path` is of another kind."""
-    folder = Path(path).expanduser()
-    if path == DEFAULT_CLASSIFIER and not folder.is_dir():
+    if path == DEFAULT_CLASSIFIER:
         return Path(__file__).with_name("default")
+    folder = Path(path).expanduser()
     return folder if any((folder / name).exists() for name in (ngrams.DESCRIPTION, ngrams.WEIGHTS)) else None
 
 

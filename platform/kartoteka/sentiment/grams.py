@@ -3,8 +3,9 @@
 A fixed function of the text, the same on every machine whose Python has the same Unicode tables:
 
 * The text is taken in NFC and lower case, `ё` as `е`, with no character more than three times in a row.
-* A token is a run of letters, digits and marks, or a run of anything else but white space: `)))`, `!!!` and `:(` are
-  tokens, for in a short text they can be all the sentiment there is. Every token counts, and every two in a row.
+* A token is a run of letters, digits and accents (marks with a combining class, which the vowel signs of Thai and of
+  most Indic scripts lack), or a run of anything else but white space: `)))`, `!!!` and `:(` are tokens, for in a short
+  text they can be all the sentiment there is. Every token counts, and every two in a row.
 * Of what stands between white space, with one space put on either side, every run of `shortest` to `longest` characters
   counts, but for the lone space: endings, stems, negating prefixes, and smiles that stick to a word.
 * A gram is hashed by `hashing.fold` over its code points (a pair: over the hashes of its tokens) from a seed of its

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from kartoteka.documents import DOCUMENT_SCHEMA, QUARANTINE_SCHEMA, Reason, quarantine_table
+from kartoteka.edition import GROUP_ROWS
 from kartoteka.encoding.settings import DEFAULT_MODEL, EncodingSettings
 from kartoteka.flow.ledger import Completion, files_of
 from kartoteka.flow.stage import Resources, Step, drop
@@ -149,7 +150,7 @@ class Embed(DocumentStage):
         documents = rows.select(DOCUMENT_SCHEMA.names)
         names = {table: f"{table}/{part}.parquet" for table in ("documents", "embeddings", "quarantine")}
         files = {
-            names["documents"]: storage.put_table(names["documents"], documents),
+            names["documents"]: storage.put_table(names["documents"], documents, GROUP_ROWS["documents"]),
             names["embeddings"]: storage.put_table(names["embeddings"], rows.select(["id", "vector"])),
         }
         if quarantine.num_rows:

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from kartoteka.edition import BUILD
+from kartoteka.edition import BUILD, GROUP_ROWS
 from kartoteka.flow.ledger import Completion, files_of
 from kartoteka.flow.stage import Step
 from kartoteka.folders import mapped
@@ -42,6 +42,7 @@ class Sources:
 
     def open(self, ranker: bool = True) -> Suggester:
         """Map the indexes, with the fitted ranker where there is one and it is asked for."""
+        from kartoteka.allowed import Allowed
         from kartoteka.keyphrases.neighbours import AnnotatedVectors
         from kartoteka.keyphrases.suggest import Suggester
         from kartoteka.lexical.index import ShardedIndex
@@ -52,8 +53,8 @@ class Sources:
         dense = None
         if self.keyphrases.retrieval != "lexical":
             index = ShardedVectors.open(storage.local(vectors.FOLDER), self.vectors)
-            numbers = mapped(folder / vocabulary.NUMBERS)
-            dense = AnnotatedVectors(index, None if len(numbers) == index.documents else numbers)
+            annotated = Allowed.of(mapped(folder / vocabulary.NUMBERS), index.documents)
+            dense = AnnotatedVectors(index, None if annotated.share == 1 else annotated)
         trained_dense = None
         if storage.exists(TRAINED_INDEX):
             trained_dense = AnnotatedVectors(ShardedVectors.open(storage.local(TRAINED_INDEX), self.vectors))
@@ -108,7 +109,8 @@ class Suggest(DocumentStage):
     def write(self, storage: Storage, part: str, rows: pa.Table, refused: pa.Table) -> Completion:
         """Put the part's keyphrases into the edition."""
         name = f"keyphrases/{part}.parquet"
-        stored = storage.put_table(name, rows.select(["id", "found"]).rename_columns(["id", "keyphrases"]))
+        table = rows.select(["id", "found"]).rename_columns(["id", "keyphrases"])
+        stored = storage.put_table(name, table, GROUP_ROWS["keyphrases"])
         if refused.num_rows:
             storage.put_table(withdrawn_file(self.name, part), refused)
         categories = rows["found"].combine_chunks().flatten().field("category").value_counts()

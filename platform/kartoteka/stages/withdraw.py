@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from kartoteka.documents import quarantine_table
+from kartoteka.edition import GROUP_ROWS
 from kartoteka.flow.build import Build
 from kartoteka.flow.ledger import Completion, add_facts, files_of
 from kartoteka.stages.analyse import withdrawn_file
@@ -41,7 +42,7 @@ class WithdrawFrom:
             name = f"{table}/{self.part}.parquet"
             rows = storage.table(name)
             kept = pc.invert(pc.is_in(rows["id"], pa.array(list(refused), pa.string())))
-            files[name] = storage.put_table(name, rows.filter(kept))
+            files[name] = storage.put_table(name, rows.filter(kept), GROUP_ROWS.get(table))
         name = f"quarantine/{self.part}.parquet"
         before = storage.table(name).to_pylist() if storage.exists(name) else []
         before = [row for row in before if row["stage"] not in self.stages]

@@ -84,8 +84,12 @@ def printed(text: str) -> str:
 
 
 def word_spans(text: str) -> list[tuple[int, int]]:
-    """(start, stop) of each word in a text that `printed` gave: the words of `tokenise`, in place."""
-    return [match.span() for match in _rule(text).finditer(text)]
+    """(start, stop) of each word in an NFC text: the words of `tokenise`, in place."""
+    spans = [match.span() for match in _rule(text).finditer(text)]
+    if "'" not in text and "\u2019" not in text:
+        return spans
+    endings = {match.start() + 1 for match in _POSSESSIVE.finditer(text)}
+    return [span for span in spans if span[0] not in endings]
 
 
 def lower_words(words: Sequence[str]) -> list[str]:

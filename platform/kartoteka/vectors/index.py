@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from weakref import WeakKeyDictionary
 
 import faiss
 import numpy as np
@@ -16,7 +17,7 @@ from kartoteka.telemetry import span
 from kartoteka.vectors.choose import KIND, check
 from kartoteka.vectors.codes import FEW, nearest_by_codes
 from kartoteka.vectors.exact import compare, nearest
-from kartoteka.vectors.probes import lists_to_read
+from kartoteka.vectors.probes import Left, left_of, lists_to_read
 from kartoteka.vectors.settings import VectorSettings
 from kartoteka.vectors.shard import Shard
 
@@ -33,6 +34,7 @@ class ShardedVectors:
         self.bases = np.cumsum([0, *(len(shard) for shard in self.shards)])
         self.dimension: int = self.shards[0].quantiser["dimension"]
         self.exact = self.shards[0].lists is None
+        self._left: WeakKeyDictionary[Allowed, Left] = WeakKeyDictionary()
 
     @classmethod
     def open(
@@ -68,13 +70,14 @@ class ShardedVectors:
         queries: np.ndarray,
         k: int,
         exclude: np.ndarray | None = None,
-        allowed: np.ndarray | None = None,
+        allowed: np.ndarray | Allowed | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """The k documents of the largest inner product with each query, float32 [q, d].
 
         `exclude`: int64 [q], a number never returned for that query, -1 for none. `allowed`: only these are returned;
-        a bool mask [documents] or ascending numbers. Returns numbers int64 [q, k] and scores float32 [q, k] by score,
-        equal scores by number; -1 and 0 where there are no more. Raises `ValueError` naming a wrong argument.
+        a bool mask [documents], ascending numbers, or one `Allowed` for many searches. Returns numbers int64 [q, k] and
+        scores float32 [q, k] by score, equal scores by number; -1 and 0 where there are no more. Raises `ValueError`
+        naming a wrong argument.
         """
         if k < 1:
             raise ValueError(f"k: {k} is not at least 1")
@@ -120,8 +123,8 @@ class ShardedVectors:
                 if len(queries) <= FEW:
                     nearest_by_codes(queries, shard.vectors, shard.codes, *lists)
                     continue
-                with _BLAS.limit(limits=self.settings.threads, user_api="blas"):
-                    nearest(queries, shard.vectors, *lists)
+                _BLAS.limit(limits=self.settings.threads, user_api="blas")  # for good: searches overlap
+                nearest(queries, shard.vectors, *lists)
 
     def _probe(
         self,
@@ -154,12 +157,14 @@ class ShardedVectors:
 
     def _read_allowed(self, queries: np.ndarray, wide: int, kept: Allowed) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """The same of what is allowed, from as many lists as that takes."""
-        distances, lists = lists_to_read(queries, self.shards, kept)
+        left = self._left.get(kept)
+        if left is None:
+            left = self._left[kept] = left_of(self.shards, kept)
+        distances, lists = lists_to_read(queries, self.shards, kept, left.counts)
         at = faiss.swig_ptr
         for s, (shard, base) in enumerate(zip(self.shards, self.bases, strict=False)):
-            bits = np.packbits(kept.mask_of(base, base + len(shard)), bitorder="little")
             near, rows = np.empty((len(queries), wide), np.float32), np.empty((len(queries), wide), np.int64)
-            parameters = faiss.SearchParametersIVF(nprobe=lists.shape[1], sel=faiss.IDSelectorBitmap(bits))
+            parameters = faiss.SearchParametersIVF(nprobe=lists.shape[1], sel=faiss.IDSelectorBitmap(left.bits[s]))
             with span("vector shard", {"shard": s}):
                 shard.lists.search_preassigned_c(
                     len(queries), at(queries), wide, at(lists), at(distances), at(near), at(rows), False, parameters

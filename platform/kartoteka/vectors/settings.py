@@ -18,7 +18,7 @@ class VectorSettings(Settings):
     with the vectors themselves. `points`: vectors a list to train with; `seed`: of the sample and of k-means.
 
     `scan_below`: a filter that keeps at most this share, or `exact_below` vectors, is answered by comparing all it
-    keeps. `threads`: of FAISS and of the matrix product.
+    keeps. `threads`: of FAISS and of the matrix product, from the first search on in the whole process.
     """
 
     exact_below: int = Field(100_000, ge=0)
