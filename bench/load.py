@@ -1,6 +1,6 @@
 """A load generator on loopback: clients that ask one after the other, or at a given rate, and what they were answered.
 
-    python -m bench.load URL BODIES.jsonl --clients 64 --seconds 20 [--rate N] [--header NAME=VALUE]
+    python -m bench.load URL BODIES.jsonl --clients 64 --seconds 20 [--rate N] [--key KEY]
 
 Prints one JSON object. A process of its own: what it costs does not count as the server's.
 """
@@ -51,7 +51,9 @@ async def ask(session: aiohttp.ClientSession, url: str, body: bytes, answers: An
     answers.status.append(status)
 
 
-async def load(url: str, bodies: list[bytes], clients: int, seconds: float, rate: float | None) -> Answers:
+async def load(
+    url: str, bodies: list[bytes], clients: int, seconds: float, rate: float | None, headers: dict[str, str]
+) -> Answers:
     """`clients` loops without a pause; with `rate`, requests leave at that rate whether or not others have returned."""
     answers, start = Answers(), time.perf_counter()
 
@@ -62,7 +64,7 @@ async def load(url: str, bodies: list[bytes], clients: int, seconds: float, rate
             turn += 1
 
     async with aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0), timeout=aiohttp.ClientTimeout(total=120)
+        connector=aiohttp.TCPConnector(limit=0), timeout=aiohttp.ClientTimeout(total=120), headers=headers
     ) as session:
         if rate is None:
             await asyncio.gather(*map(loop, range(clients)))
@@ -94,7 +96,9 @@ def summary(answers: Answers, seconds: float) -> dict[str, Any]:
     }
 
 
-def run(url: str, bodies: Path, clients: int, seconds: float, rate: float | None = None) -> dict[str, Any]:
+def run(
+    url: str, bodies: Path, clients: int, seconds: float, rate: float | None = None, key: str | None = None
+) -> dict[str, Any]:
     """The same from another process."""
     command = [
         sys.executable,
@@ -108,6 +112,7 @@ def run(url: str, bodies: Path, clients: int, seconds: float, rate: float | None
         str(seconds),
     ]
     command += ["--rate", str(rate)] if rate else []
+    command += ["--key", key] if key else []
     done = subprocess.run(command, cwd=ROOT, env=environment(), check=True, capture_output=True, text=True)
     return json.loads(done.stdout)
 
@@ -119,9 +124,11 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=64)
     parser.add_argument("--seconds", type=float, default=20)
     parser.add_argument("--rate", type=float)
+    parser.add_argument("--key")
     options = parser.parse_args()
+    headers = {"X-API-Key": options.key} if options.key else {}
     bodies = options.bodies.read_bytes().splitlines()
-    answers = asyncio.run(load(options.url, bodies, options.clients, options.seconds, options.rate))
+    answers = asyncio.run(load(options.url, bodies, options.clients, options.seconds, options.rate, headers))
     print(json.dumps(summary(answers, options.seconds)))
 
 

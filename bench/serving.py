@@ -21,6 +21,7 @@ import time
 import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,17 +32,23 @@ from bench.processes import ROOT, environment
 from bench.tables import Check, Outcome
 from kartoteka import edition as editions
 from kartoteka.encoding.models import resolve_model
+from serve import access
 
 PORT = 8180
 ROUNDS = 2
 
 
 @contextmanager
-def server(command: Sequence[str], port: int) -> Iterator[str]:
+def server(command: Sequence[str], port: int, **variables: str) -> Iterator[str]:
     """A server in a process group of its own, from when it is ready until the block ends; gives its URL."""
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(
-            [sys.executable, *command], cwd=ROOT, env=environment(), stdout=log, stderr=log, start_new_session=True
+            [sys.executable, *command],
+            cwd=ROOT,
+            env=environment() | variables,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
         )
         url = f"http://127.0.0.1:{port}"
         try:
@@ -84,18 +91,26 @@ def embed(outcome: Outcome, options: argparse.Namespace, texts: dict[str, Path])
     model = editions.open(options.edition).manifest["models"]["encoder"]["name"]
     directory = str(resolve_model(model).directory)
     plain = ["-m", "bench.plain_server", directory, "--port"]
+    ours = ["-m", "jobs", "serve", "--edition", options.edition, "--port"]
+    key, lines = access.new_key("bench", rate=access.Rate(per_second=1e6, burst=10**6))
+    keys = texts["titles"].with_name("keys.toml")
+    keys.write_text(lines)
     servers = {
-        "Kartoteka": (["-m", "jobs", "serve", "--edition", options.edition, "--port", str(PORT)], PORT),
-        "FastAPI + SentenceTransformer": ([*plain, str(PORT + 1)], PORT + 1),
-        "the same, 2 workers of one thread": ([*plain, str(PORT + 2), "--workers", "2"], PORT + 2),
-    }
+        "Kartoteka": ([*ours, str(PORT)], PORT, {}),
+        "the same behind HAProxy, with a key": (
+            [*ours, str(PORT + 3), "--keys", str(keys)], PORT + 3, {"RAY_SERVE_ENABLE_HA_PROXY": "1"}
+        ),
+        "FastAPI + SentenceTransformer": ([*plain, str(PORT + 1)], PORT + 1, {}),
+        "that, 2 workers of one thread": ([*plain, str(PORT + 2), "--workers", "2"], PORT + 2, {}),
+    }  # fmt: skip
     measured: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for _ in range(options.rounds):
-        for name, (command, port) in servers.items():
-            with server(command, port) as url:
-                load.run(f"{url}/v1/embed", texts["abstracts"], options.clients, 10)  # replicas come as load does
+        for name, (command, port, variables) in servers.items():
+            with server(command, port, **variables) as url:
+                ask = partial(load.run, f"{url}/v1/embed", clients=options.clients, key=key)
+                ask(texts["abstracts"], seconds=10)  # replicas come as load does
                 for kind, path in texts.items():
-                    found = load.run(f"{url}/v1/embed", path, options.clients, options.seconds)
+                    found = ask(path, seconds=options.seconds)
                     measured.setdefault((kind, name), []).append(found)
                     print(f"{kind:10} {name:36} {found['ok']} {found['status']}", flush=True)
     rows = []

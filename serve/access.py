@@ -10,6 +10,7 @@ import hashlib
 import hmac
 import ipaddress
 import math
+import os
 import re
 import secrets
 import time
@@ -33,6 +34,8 @@ SCOPES: tuple[Scope, ...] = get_args(Scope)
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 _HASH = re.compile(r"^sha256:[0-9a-f]{64}$")
 _PREFIX = "kt_"
+#: With this Serve's HTTP goes through HAProxy, whatever host is configured for it.
+_HA_PROXY = "RAY_SERVE_ENABLE_HA_PROXY"
 #: What needs a key; health, metrics and the documentation do not.
 GUARDED = "/v1/"
 
@@ -222,8 +225,12 @@ def add_key(path: str | Path, name: str, scopes: Sequence[str] | None, per_secon
 
 def check_exposure(host: str, keys: str | None) -> None:
     """Raise `ValueError` when a service without a key file would listen to other machines."""
-    if keys is None and not _is_loopback(host):
+    if keys is not None:
+        return
+    if not _is_loopback(host):
         raise ValueError(f"`keys`: a service on {host} needs a key file; without one it may listen on 127.0.0.1 only")
+    if os.environ.get(_HA_PROXY) == "1":
+        raise ValueError(f"`keys`: with {_HA_PROXY}=1 Ray listens on every address of this machine; give a key file")
 
 
 def _is_loopback(host: str) -> bool:

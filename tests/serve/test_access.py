@@ -101,6 +101,13 @@ def test_without_keys_others_may_not(host: str) -> None:
     check_exposure(host, "keys.toml")
 
 
+def test_haproxy_listens_to_others_whatever_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_SERVE_ENABLE_HA_PROXY", "1")
+    with pytest.raises(ValueError, match="every address"):
+        check_exposure("127.0.0.1", None)
+    check_exposure("127.0.0.1", "keys.toml")
+
+
 @pytest.fixture
 def client(world: tuple[Keys, str, str]) -> TestClient:
     app = FastAPI()
