@@ -52,13 +52,10 @@ def read_config(path: str, args: dict[str, Any], http: dict[str, Any]) -> dict[s
     from serve import config
     from serve.access import Keys
 
-    values = config.read_config(path)
-    app = values["applications"][0]
-    app["args"] = app.get("args", {}) | args
-    values["http_options"] = values.get("http_options", {}) | http
-    config.checked(values)
-    Keys.open(app["args"].get("keys"))
-    open_edition_checked(pointer.resolve(app["args"]["edition"]), whole=False)
+    values = config.read_config(path, args, http)
+    given = values["applications"][0]["args"]
+    Keys.open(given.get("keys"))
+    open_edition_checked(pointer.resolve(given["edition"]), whole=False)
     return values
 
 

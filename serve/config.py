@@ -6,7 +6,7 @@ The models are Ray's own, which know what a value may be, and forbid what they d
 from __future__ import annotations
 
 import difflib
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
@@ -124,8 +124,10 @@ class _File(ServeDeploySchema):
         return self
 
 
-def read_config(path: str | Path) -> dict[str, Any]:
-    """What the file says, as `ServeDeploySchema` takes it.
+def read_config(
+    path: str | Path, args: Mapping[str, Any] | None = None, http: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """What the file says, as `ServeDeploySchema` takes it; `args` of the application and `http` options come before it.
 
     Raises `ValueError`: the file is missing, is not YAML, sets a key twice, or has a wrong field, which is named.
     """
@@ -136,9 +138,19 @@ def read_config(path: str | Path) -> dict[str, Any]:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ValueError(f"config: {path} is not YAML: {' '.join(str(error).split())}") from None
     try:
-        return checked(values)
+        return checked(_with(values, args or {}, http or {}))
     except ValueError as error:
         raise ValueError(f"config: {path}: {error}") from None
+
+
+def _with(values: Any, args: Mapping[str, Any], http: Mapping[str, Any]) -> Any:
+    """`values` with what was given beside the file; where they have no place for it, the check will say so."""
+    match values:
+        case {"applications": [dict(application), *_]}:
+            for place, name, given in ((application, "args", args), (values, "http_options", http)):
+                if isinstance(place.setdefault(name, {}), dict):
+                    place[name] |= given
+    return values
 
 
 def checked(values: Any) -> dict[str, Any]:

@@ -21,11 +21,10 @@ def free_port() -> int:
 
 def configuration(edition: Path, port: int, **args: Any) -> dict[str, Any]:
     """`serve/local.yaml` without reserved CPUs, of which a test has two, and without autoscaling."""
-    config = read_config(ROOT / "serve" / "local.yaml")
-    config["http_options"] |= {"host": "127.0.0.1", "port": port}
-    app = config["applications"][0]
-    app["args"] |= {"edition": str(edition)} | args
-    for deployment in app["deployments"]:
+    config = read_config(
+        ROOT / "serve" / "local.yaml", {"edition": str(edition)} | args, {"host": "127.0.0.1", "port": port}
+    )
+    for deployment in config["applications"][0]["deployments"]:
         deployment["ray_actor_options"] = {"num_cpus": 0}
         if deployment.pop("autoscaling_config", None):
             deployment["num_replicas"] = 1
