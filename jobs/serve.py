@@ -90,16 +90,24 @@ def _follow(edition: str, console: Console) -> None:
     from serve.editions import EditionRef
     from serve.rollout import turn_to
 
-    served = EditionRef.of(pointer.resolve(edition))
-    said = ""
+    def says() -> tuple[EditionRef, str | None]:
+        """The edition, and when it was promoted: what was refused is tried again when it is promoted again."""
+        values = pointer.read(edition) if edition.endswith(".json") else {"edition": edition}
+        return EditionRef.of(values["edition"]), values.get("promoted")
+
+    last, said = says(), ""
+    served = last[0]
     while True:
         time.sleep(_LOOK)
         try:
-            now = EditionRef.of(pointer.resolve(edition))
-            if now != served:
-                turn_to(now)
-                served, said = now, ""
-                console.print(f"serving {now.name}")
+            now = says()
+            if now == last:
+                continue
+            last = now
+            if now[0] != served:
+                turn_to(now[0])
+                served, said = now[0], ""
+                console.print(f"serving {served.name}")
         except (ValueError, OSError, TimeoutError, RayError, RayServeException) as error:
             if str(error) != said:  # once, not every second
                 said = str(error)
