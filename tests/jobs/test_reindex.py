@@ -23,12 +23,12 @@ Start = Callable[..., subprocess.Popen[str]]
 
 
 @pytest.fixture(scope="module")
-def undisturbed() -> dict[str, object]:
-    """The tables of the first undisturbed run, kept for the comparisons of this module."""
-    return {}
+def undisturbed(small_edition: Path) -> dict[str, object]:
+    """The tables of a run that nothing disturbed."""
+    return tables_of(small_edition)
 
 
-def test_an_edition_from_nothing(run: Run, small_edition: Path, undisturbed: dict[str, object]) -> None:
+def test_an_edition_from_nothing(run: Run, small_edition: Path) -> None:
     corpus, said = small_edition.with_name("corpus"), small_edition.with_name("said.txt").read_text()
     edition = editions.open(small_edition)
     counts = edition.manifest["counts"]
@@ -61,8 +61,6 @@ def test_an_edition_from_nothing(run: Run, small_edition: Path, undisturbed: dic
     assert quarantine["bad_json"]["record"] == b'{"id": 1'
     assert quarantine["duplicate_id"]["id"] == "doc-0003"
     assert "a.jsonl:4" in quarantine["duplicate_id"]["detail"]
-    undisturbed |= tables_of(small_edition)
-
     again = run(corpus, "--edition", small_edition)
     assert again.returncode == 0
     assert "is complete: nothing to do" in again.stdout
@@ -97,6 +95,7 @@ def test_a_run_killed_twice_gives_the_same_edition(
     assert tables_of(place) == undisturbed
 
 
+@pytest.mark.slow
 def test_the_number_of_workers_changes_nothing(
     run: Run, corpus: Path, tmp_path: Path, undisturbed: dict[str, object]
 ) -> None:
