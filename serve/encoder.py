@@ -14,6 +14,7 @@ from ray import serve
 
 from kartoteka import edition
 from kartoteka.encoding.settings import EncodingSettings
+from kartoteka.stages.embed import Encoding
 from kartoteka.telemetry import carrier, span
 from serve import figures
 from serve.editions import Context, EditionRef, Held
@@ -91,27 +92,32 @@ class Encoder:
     def _open(self, ref: EditionRef) -> dict[str, Model]:
         manifest = edition.open(ref.path).manifest
         settings = EncodingSettings.parse(manifest["config"]["encoding"])
-        models = {"encoder": self._load(manifest["models"]["encoder"], self.settings.encoder, settings)}
+        made_with = manifest["models"]["encoder"]
+        given = self.settings.encoder is not None
+        encoding = Encoding(
+            self.settings.encoder if given else made_with["name"],
+            self.settings.revision if given else made_with["revision"],
+            settings,
+        )
+        models = {"encoder": self._load(encoding, made_with["sha256"])}
         if "ranker" in manifest["models"]:
             from kartoteka.ranking.directory import open_ranker
             from kartoteka.stages.trained import EncodeTrained
 
             files = open_ranker(self.settings.ranker or manifest["models"]["ranker"]["name"])
             encoding = EncodeTrained.encoding(files, settings, None)
-            models["ranker"] = self._load(manifest["models"]["ranker"], encoding.model, encoding.settings)
+            models["ranker"] = self._load(encoding, manifest["models"]["ranker"]["encoder"])
         return models
 
-    def _load(self, identity: dict[str, Any], given: str | None, settings: EncodingSettings) -> Model:
-        """The model that made the edition, from where it is now."""
-        from kartoteka.encoding.encoder import load_encoder
-
-        key = (identity["sha256"], settings.model_dump_json())
+    def _load(self, encoding: Encoding, sha256: str) -> Model:
+        """The model whose weights made the edition, from where it is now."""
+        key = (sha256, encoding.settings.model_dump_json())
         with self._loading:  # two editions that open at once may have one model
             model = self._models.get(key)
             if model is None:
-                model = load_encoder(given or identity["name"], revision=identity.get("revision"), settings=settings)
-                if model.identity["sha256"] != identity["sha256"]:
-                    raise ValueError(f"encoder: {identity['name']} has not the weights that the edition was made with")
+                model = encoding.load("auto")
+                if model.identity["sha256"] != sha256:
+                    raise ValueError(f"encoder: {encoding.model} has not the weights that the edition was made with")
                 model.encode(["warm up"])  # the first batch loads and compiles what the others find ready
                 self._models[key] = model
                 self._most = max(self._most, model.max_tokens)  # the longest text must fit a batch
