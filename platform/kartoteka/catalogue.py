@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from kartoteka.folders import describe, description, mapped
+from kartoteka.folders import IDS, describe, description, mapped, mapped_ids
 from kartoteka.keyphrases.hashing import hash_words
 from kartoteka.text.language_codes import known_language
 
@@ -36,7 +36,6 @@ NO_DATE = int(np.iinfo(np.int32).min)
 _COLUMNS = {"part": "int32", "row": "int32", "year": "int16", "lang": "uint8", "added": "int32", "annotated": "int64"}
 #: Of the documents that the edition holds: sorted hashes uint64, and the number int64 of each, equal ones ascending.
 _LOOKUPS = ("id_hashes", "id_numbers", "text_hashes", "text_numbers")
-_IDS = pa.schema([pa.field("id", pa.large_string(), nullable=False)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +62,7 @@ def write(folder: Path, documents: int, parts: Iterable[CataloguePart]) -> int:
     }
     names, languages, start = [], {}, 0
     hashes: dict[str, list[np.ndarray]] = {name: [] for name in _LOOKUPS}
-    with pa.OSFile(str(folder / "ids.arrow"), "wb") as sink, pa.ipc.new_file(sink, _IDS) as writer:
+    with pa.OSFile(str(folder / "ids.arrow"), "wb") as sink, pa.ipc.new_file(sink, IDS) as writer:
         for part in parts:
             ids = part.ids.combine_chunks().cast(pa.large_string())
             values = _values(part, ids, len(names), languages)
@@ -75,7 +74,7 @@ def write(folder: Path, documents: int, parts: Iterable[CataloguePart]) -> int:
             hashes["text_hashes"].append(_text_hashes(kept["title"].to_pylist(), kept["abstract"].to_pylist()))
             hashes["id_numbers"].append(held)
             hashes["text_numbers"].append(held)
-            writer.write_table(pa.table([ids], schema=_IDS))
+            writer.write_table(pa.table([ids], schema=IDS))
             names.append(part.name)
             start += len(ids)
     assert start == documents, f"{start} documents in the parts of {documents}"
@@ -152,7 +151,7 @@ class Catalogue:
         values = description(folder, KIND)
         path = Path(folder) / "ids.arrow"
         try:
-            ids = pa.ipc.open_file(pa.memory_map(str(path))).read_all().column("id")
+            ids = mapped_ids(path)
             arrays = {}
             for name in (*_COLUMNS, *_LOOKUPS):
                 path = Path(folder) / f"{name}.npy"

@@ -16,8 +16,11 @@ from typing import Any, TypeVar
 
 import numpy as np
 import orjson
+import pyarrow as pa
 
 DESCRIPTION = "shard.json"
+#: The table of document ids that stands beside arrays, one row a number.
+IDS = pa.schema([pa.field("id", pa.large_string(), nullable=False)])
 S = TypeVar("S")
 
 
@@ -46,6 +49,11 @@ def whole_folder(target: str | os.PathLike[str]) -> Iterator[Path]:
         _sync(target.parent)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
+
+
+def mapped_ids(path: Path) -> pa.ChunkedArray:
+    """The ids in an Arrow file of the schema `IDS`, memory-mapped. Raises `OSError` or `pa.ArrowException`."""
+    return pa.ipc.open_file(pa.memory_map(str(path))).read_all().column("id")
 
 
 def mapped(path: str | os.PathLike[str]) -> np.ndarray:

@@ -12,11 +12,9 @@ import faiss
 import numpy as np
 import pyarrow as pa
 
-from kartoteka.folders import describe, description, mapped, whole_folder
+from kartoteka.folders import IDS, describe, description, mapped, mapped_ids, whole_folder
 from kartoteka.vectors.choose import KIND, Quantiser, check
 from kartoteka.vectors.codes import Codes, encode
-
-IDS = pa.schema([pa.field("id", pa.large_string(), nullable=False)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +48,7 @@ class Shard:
             path = folder / "scale.npy"
             scale = mapped(path)
             path = folder / "ids.arrow"
-            ids = pa.ipc.open_file(pa.memory_map(str(path))).read_all().column("id")
+            ids = mapped_ids(path)
             path = folder / "lists.faiss"
             lists = list_of = None
             if values["quantiser"]["lists"]:
