@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from math import exp, log
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import pytest
 from keyphrase_worlds import build_suggester, journal, nobody, record, table
 
 from kartoteka.encoding.spans import LONGEST, MISSING, Spans
+from kartoteka.keyphrases.archive import LONGEST_PHRASE
+from kartoteka.keyphrases.phrases import build_phrases, count_uses
 from kartoteka.keyphrases.settings import KeyphraseSettings
 from kartoteka.keyphrases.spans import BELOW_BEST, BEST, FIRST, SPANS, SUM, Trained
 from kartoteka.keyphrases.suggest import Suggester
@@ -24,7 +27,7 @@ def trained_of(records: list[dict], read: list[int] | None = None, seed: int = 0
     lengths = lengths if read is None else [min(pair) for pair in zip(lengths, read, strict=True)]
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
     scores = np.random.default_rng(seed).normal(-2, 3, (int(offsets[-1]), LONGEST)).astype(np.float32)
-    for start, stop in zip(offsets, offsets[1:], strict=False):
+    for start, stop in pairwise(offsets):
         for words in range(2, LONGEST + 1):
             scores[max(start, stop - words + 1) : stop, words - 1] = MISSING
     return Trained(np.zeros((len(records), 2), np.float32), Spans(scores, offsets))
@@ -53,14 +56,17 @@ def suggester(records: list[dict], tmp_path_factory: pytest.TempPathFactory) -> 
     return build_suggester(records, tmp_path_factory.mktemp("archive"), SETTINGS)
 
 
-def forms_of(suggester: Suggester, records: list[dict]) -> list[set[tuple[str, ...]]]:
-    """The stems of each phrase of the archive, in each language in which it is used."""
-    number = {surface: p for p, surface in enumerate(suggester.archive.surfaces.to_pylist())}
-    forms: list[set[tuple[str, ...]]] = [set() for _ in number]
-    for r in records:
-        for phrase in r["keyphrases"]:
-            if phrase in number:
-                forms[number[phrase]].add(tuple(stems(phrase, r["lang"])))
+def forms_of(suggester: Suggester, records: list[dict]) -> dict[int, set[tuple[str, ...]]]:
+    """The stems by which each phrase of the archive is known."""
+    uses = count_uses([r["keyphrases"] for r in records], [r["lang"] for r in records])
+    phrases = build_phrases(uses, suggester.archive.languages, LONGEST_PHRASE)
+    assert phrases.surfaces == suggester.archive.surfaces.to_pylist()
+    claimed: dict[str, int] = {}
+    for phrase, _, key in phrases.forms:
+        claimed.setdefault(key, phrase)
+    forms: dict[int, set[tuple[str, ...]]] = {p: set() for p in range(len(phrases.surfaces))}
+    for key, phrase in claimed.items():
+        forms[phrase].add(tuple(key.split(" ")))
     return forms
 
 
@@ -72,14 +78,13 @@ def test_every_place_is_read_where_the_stems_are(suggester: Suggester, records: 
     found = suggester.candidates(table(asked), None, own, trained=trained)
     assert found.names[-len(SPANS) :] == list(SPANS)
     forms, rows, pool, spans = forms_of(suggester, records), found.rows[:, -len(SPANS) :], found.pool, trained.spans
-    stand = terms = longer = 0
+    stand = terms = 0
     for d, r in enumerate(asked):
         scores, inside = spans.scores[spans.offsets[d] : spans.offsets[d + 1]], []
         for row in range(pool.offsets[d], pool.offsets[d + 1]):
             p = pool.phrase[row]
             key = None if p >= 0 else tuple(phrase_key(found.terms.phrases[pool.term[row]], r["lang"]).split(" "))
             wanted = by_hand(r, forms[p] if p >= 0 else {key}, scores)
-            longer += key is not None and len(key) > LONGEST
             if not wanted:
                 assert rows[row].tolist() == [MISSING] * len(SPANS)
                 continue
@@ -95,7 +100,8 @@ def test_every_place_is_read_where_the_stems_are(suggester: Suggester, records: 
 
 
 def test_a_span_across_title_and_abstract_is_no_place(tmp_path: Path) -> None:
-    archive = [record(i, "Sea robots", "They walk.", ["sea robots", "robots", "x ray of one two three four"]) for i in range(4)]
+    phrases = ["sea robots", "robots", "x ray of one two three four"]
+    archive = [record(i, "Sea robots", "They walk.", phrases) for i in range(4)]
     world = build_suggester(archive, tmp_path, SETTINGS)
     asked = [record(9, "Deep sea", "Robots walk. Sea robots swim. An x ray of one two three four.", [])]
     trained = trained_of(asked)
@@ -130,7 +136,8 @@ def test_float16_scores_are_read_as_they_are(suggester: Suggester, records: list
 
 def test_without_a_head_there_are_no_columns(suggester: Suggester, records: list[dict]) -> None:
     plain = suggester.candidates(table(records[:3]), None, nobody(3))
-    found = suggester.candidates(table(records[:3]), None, nobody(3), trained=trained_of(records[:3])._replace(spans=None))
+    trained = trained_of(records[:3])._replace(spans=None)
+    found = suggester.candidates(table(records[:3]), None, nobody(3), trained=trained)
     assert found.names == plain.names
     np.testing.assert_array_equal(found.rows, plain.rows)
 
@@ -138,7 +145,7 @@ def test_without_a_head_there_are_no_columns(suggester: Suggester, records: list
 def test_parts_joined_are_what_was_cut(records: list[dict]) -> None:
     whole = trained_of(records[:7])
     for cuts in ([0, 7], [0, 3, 3, 7], [0, 1, 2, 5, 7]):
-        parts = [whole.slice(a, b) for a, b in zip(cuts, cuts[1:], strict=False)]
+        parts = [whole.slice(a, b) for a, b in pairwise(cuts)]
         again = Trained.concatenate(parts)
         np.testing.assert_array_equal(again.spans.scores, whole.spans.scores)
         np.testing.assert_array_equal(again.spans.offsets, whole.spans.offsets)

@@ -18,6 +18,7 @@ from kartoteka.encoding.packed import PackedBert, can_pack
 from kartoteka.encoding.pooling import normalise, pool
 from kartoteka.encoding.precision import DTYPES, choose_device, choose_precision
 from kartoteka.encoding.settings import EncodingSettings
+from kartoteka.encoding.spans import WordPlaces
 from kartoteka.encoding.tokens import TextTokeniser, Tokens
 from kartoteka.encoding.transformer import PaddedTransformer, load_dense, load_tokenizer, load_transformer
 
@@ -72,6 +73,10 @@ class Encoder:
         """Tokens of `texts`, each cut to `max_tokens`."""
         return self._tokeniser(texts)
 
+    def tokenise_words(self, texts: Sequence[str], separator: str) -> tuple[Tokens, WordPlaces]:
+        """The same, and where the words of title, `separator` and abstract lie among the tokens of each text."""
+        return self._tokeniser.with_words(texts, separator)
+
     def encode(self, texts: Sequence[str]) -> np.ndarray:
         """Vectors of `texts`: float32 [n, dimension], unit length."""
         return self.encode_tokens(self.tokenise(texts))
@@ -89,7 +94,8 @@ class Encoder:
     def project(self, tokens: Tokens, matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Vectors as `encode_tokens` gives them, and the state of each token times `matrix` float32 [width, c].
 
-        The products are float32 [tokens, c], in the order of the tokens. Raises `ValueError`: a matrix of another width.
+        The products are float32 [tokens, c], in the order of the tokens. Raises `ValueError`: `matrix` is of another
+        width.
         """
         if matrix.shape[0] != self.width:
             raise ValueError(f"matrix: {matrix.shape[0]} rows for states of {self.width} numbers")

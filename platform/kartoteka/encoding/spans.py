@@ -58,6 +58,18 @@ class Spans(NamedTuple):
     scores: np.ndarray
     offsets: np.ndarray
 
+    def slice(self, start: int, stop: int) -> Spans:
+        """Texts start..stop."""
+        first, last = self.offsets[start], self.offsets[stop]
+        return Spans(self.scores[first:last], self.offsets[start : stop + 1] - first)
+
+    @staticmethod
+    def concatenate(parts: Sequence[Spans]) -> Spans:
+        """The texts of all `parts`, at least one, in order."""
+        words = np.concatenate([np.diff(part.offsets) for part in parts])
+        offsets = np.concatenate([[0], np.cumsum(words)]).astype(np.int64)
+        return Spans(np.concatenate([part.scores for part in parts]), offsets)
+
 
 def words_of(text: str, separator: str) -> list[tuple[int, int]]:
     """(start, stop) of the words of title, `separator` and abstract in an NFC `text`, none of them the separator's."""

@@ -33,9 +33,10 @@ def find_known(
 
 @njit(cache=True)
 def find_words(words: np.ndarray, start: int, stop: int, wanted: np.ndarray, found: np.ndarray) -> int:
-    """Where the words `wanted` stand in `words[start:stop]`: positions counted from `start`, ascending, in `found[:, 1]`.
+    """Where the words `wanted` stand in `words[start:stop]`.
 
-    Returns how many. `found` holds at least stop - start rows.
+    Fills `found[:, 1]` with positions counted from `start`, ascending, and returns how many. `found` holds at least
+    stop - start rows.
     """
     n = 0
     for i in range(start, stop - wanted.size + 1):

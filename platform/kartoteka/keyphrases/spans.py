@@ -43,9 +43,7 @@ class Trained(NamedTuple):
         return Trained(np.concatenate([part.vectors for part in parts]), Spans.concatenate(spans) if spans else None)
 
 
-def span_features(
-    archive: ArchiveArrays, texts: TextArrays, terms: TermArrays, pool: Pool, spans: Spans
-) -> np.ndarray:
+def span_features(archive: ArchiveArrays, texts: TextArrays, terms: TermArrays, pool: Pool, spans: Spans) -> np.ndarray:
     """float32 [m, len(SPANS)]; `MISSING` where a candidate stands nowhere that was read, or is longer than a span."""
     room = max(int(np.diff(offsets).max(initial=1)) for offsets in (texts.title_offsets, texts.abstract_offsets))
     out = np.full((len(pool.phrase), len(SPANS)), MISSING, np.float32)
