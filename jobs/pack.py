@@ -27,7 +27,8 @@ def pack(
 
     with plain_errors():
         opened, files = editions.open(edition), open_ranker(ranker)
-        if (opened.manifest["models"].get("ranker") or {}).get("encoder") != files.encoder_sha256:
+        made_with = opened.manifest["models"].get("ranker") or {}
+        if any(made_with.get(name) != files.identity[name] for name in ("encoder", "spans")):
             raise ValueError(f"edition: {edition} was not made with the ranker in {ranker}")
         if not opened.manifest["quality"].get("calibrated"):
             raise ValueError(f"edition: {edition} has fitted no fusion with its ranker")

@@ -11,9 +11,9 @@ import asyncio
 import contextvars
 from collections import deque
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
-import numpy as np
 from ray.serve.handle import DeploymentHandle, DeploymentResponse
 
 from serve.editions import Context, EditionRef
@@ -102,11 +102,10 @@ class EncoderCalls:
             one.future.add_done_callback(left)
         try:
             found = await response
-            bounds = np.cumsum([len(one.texts) for one in some])[:-1]
-            parts = zip(np.split(found.vectors, bounds), np.split(found.tokens, bounds), strict=True)
-            for one, part in zip(some, parts, strict=True):
+            stops = accumulate(len(one.texts) for one in some)
+            for one, stop in zip(some, stops, strict=True):
                 if not one.future.done():
-                    one.future.set_result(Encoded(*part))
+                    one.future.set_result(found.slice(stop - len(one.texts), stop))
         except (Exception, asyncio.CancelledError) as error:
             lost = isinstance(error, asyncio.CancelledError)  # not by those who still wait
             for one in some:

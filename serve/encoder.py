@@ -1,4 +1,4 @@
-"""The encoder: texts to unit vectors, in batches bounded by their tokens, as in the re-index."""
+"""The encoder: texts to unit vectors and span scores, in batches bounded by their tokens, as in the re-index."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from ray import serve
 
 from kartoteka import edition
 from kartoteka.encoding.settings import EncodingSettings
+from kartoteka.encoding.spans import read_head, span_scores
 from kartoteka.stages.embed import Encoding
 from kartoteka.telemetry import carrier, span
 from serve import figures
@@ -22,6 +23,7 @@ from serve.settings import AppSettings
 
 if TYPE_CHECKING:
     from kartoteka.encoding.encoder import Encoder as Model
+    from kartoteka.encoding.spans import SpanHead, Spans
     from kartoteka.encoding.tokens import Tokens
 
 #: Whose vectors are asked for: those of the edition, or those of the trained ranker it was made with.
@@ -29,19 +31,38 @@ Whose = Literal["encoder", "ranker"]
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
-    """What one call adds to a batch: some texts' tokens, for one model."""
+class Loaded:
+    """A model, and what scores the spans of title, `separator` and abstract where it has a head for them."""
 
     model: Model
+    head: SpanHead | None = None
+    separator: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """What one call adds to a batch: some texts' tokens, for one model and its head."""
+
+    model: Model
+    head: SpanHead | None
     tokens: Tokens
     trace: dict[str, str]
 
 
 class Encoded(NamedTuple):
-    """`vectors` float32 [n, d] of unit length, and how many `tokens` of each text were read, int64 [n]."""
+    """`vectors` float32 [n, d] of unit length, and how many `tokens` of each text were read, int64 [n].
+
+    `spans`: the scores of their spans, by a model that has a head for them.
+    """
 
     vectors: np.ndarray
     tokens: np.ndarray
+    spans: Spans | None = None
+
+    def slice(self, start: int, stop: int) -> Encoded:
+        """Texts start..stop."""
+        spans = self.spans and self.spans.slice(start, stop)
+        return Encoded(self.vectors[start:stop], self.tokens[start:stop], spans)
 
 
 def count_tokens(pieces: list[Piece]) -> int:
@@ -69,27 +90,34 @@ class Encoder:
 
     async def holds(self, context: Context) -> dict[str, Any]:
         """The identity of the edition's encoder, once it is loaded. Raises `ValueError`: it cannot be."""
-        return (await self.held.get(context.edition))["encoder"].identity
+        return (await self.held.get(context.edition))["encoder"].model.identity
 
     async def encode(self, context: Context, texts: list[str], whose: Whose = "encoder") -> Encoded:
-        """Vectors of `texts`. Raises `ValueError`: the edition has no such model."""
+        """Vectors of `texts`, with the spans of a ranker's. Raises `ValueError`: the edition has no such model."""
         models = await self.held.get(context.edition)
         if whose not in models:
             raise ValueError(f"{whose}: the edition was made without one")
+        own = models[whose]
         with span("encode", {"texts": len(texts)}, carriers=context.traces):
-            tokens = await asyncio.to_thread(models[whose].tokenise, texts)
-            parts = cut(tokens, self._most)
-            pieces = [Piece(models[whose], part, carrier()) for part in parts]
-            return Encoded(np.concatenate(await asyncio.gather(*map(self._batch, pieces))), tokens.lengths)
+            if own.head is None:
+                tokens, places = await asyncio.to_thread(own.model.tokenise, texts), None
+            else:
+                tokens, places = await asyncio.to_thread(own.model.tokenise_words, texts, own.separator)
+            pieces = [Piece(own.model, own.head, part, carrier()) for part in cut(tokens, self._most)]
+            vectors, products = zip(*await asyncio.gather(*map(self._batch, pieces)), strict=True)
+            spans = None
+            if places is not None:
+                spans = span_scores(np.concatenate(products), own.head.bias, tokens.offsets, places)
+            return Encoded(np.concatenate(vectors), tokens.lengths, spans)
 
     @serve.batch(max_batch_size=4096, batch_wait_timeout_s=0.002, batch_size_fn=count_tokens)
-    async def _batch(self, pieces: list[Piece]) -> list[np.ndarray]:
+    async def _batch(self, pieces: list[Piece]) -> list[tuple[np.ndarray, np.ndarray | None]]:
         texts, tokens = sum(len(piece.tokens) for piece in pieces), count_tokens(pieces)
         figures.batch(texts, tokens)
         with span("batch", {"texts": texts, "tokens": tokens}, carriers=[piece.trace for piece in pieces]):
             return await asyncio.get_running_loop().run_in_executor(self._thread, encode_pieces, pieces)
 
-    def _open(self, ref: EditionRef) -> dict[str, Model]:
+    def _open(self, ref: EditionRef) -> dict[str, Loaded]:
         manifest = edition.open(ref.path).manifest
         settings = EncodingSettings.parse(manifest["config"]["encoding"])
         made_with = manifest["models"]["encoder"]
@@ -99,15 +127,20 @@ class Encoder:
             self.settings.revision if given else made_with["revision"],
             settings,
         )
-        models = {"encoder": self._load(encoding, made_with["sha256"])}
+        models = {"encoder": Loaded(self._load(encoding, made_with["sha256"]))}
         if "ranker" in manifest["models"]:
-            from kartoteka.ranking.directory import open_ranker
-            from kartoteka.stages.trained import EncodeTrained
-
-            files = open_ranker(self.settings.ranker or manifest["models"]["ranker"]["name"])
-            encoding = EncodeTrained.encoding(files, settings, None)
-            models["ranker"] = self._load(encoding, manifest["models"]["ranker"]["encoder"])
+            models["ranker"] = self._open_ranker(manifest["models"]["ranker"], settings)
         return models
+
+    def _open_ranker(self, made_with: dict[str, Any], settings: EncodingSettings) -> Loaded:
+        from kartoteka.ranking.directory import open_ranker
+        from kartoteka.stages.trained import EncodeTrained
+
+        files = open_ranker(self.settings.ranker or made_with["name"])
+        model = self._load(EncodeTrained.encoding(files, settings, None), made_with["encoder"])
+        if files.identity["spans"] != made_with.get("spans"):
+            raise ValueError(f"ranker: {files.folder} has not the head for spans that the edition was made with")
+        return Loaded(model, read_head(files.spans) if files.spans else None, files.separator)
 
     def _load(self, encoding: Encoding, sha256: str) -> Model:
         """The model whose weights made the edition, from where it is now."""
@@ -136,14 +169,25 @@ def cut(tokens: Tokens, most: int) -> list[Tokens]:
     return pieces
 
 
-def encode_pieces(pieces: list[Piece]) -> list[np.ndarray]:
-    """Vectors float32 [n, d] of each piece; the pieces of one model run together."""
+def encode_pieces(pieces: list[Piece]) -> list[tuple[np.ndarray, np.ndarray | None]]:
+    """Vectors float32 [n, d] of each piece, and what its head makes of each token, float32 [tokens, 2 L].
+
+    The pieces of one model and head run together.
+    """
     from kartoteka.encoding.tokens import Tokens
 
-    found: dict[int, np.ndarray] = {}
-    for model in {id(piece.model): piece.model for piece in pieces}.values():
-        own = [number for number, piece in enumerate(pieces) if piece.model is model]
-        vectors = model.encode_tokens(Tokens.concatenate(pieces[number].tokens for number in own))
-        bounds = np.cumsum([len(pieces[number].tokens) for number in own])[:-1]
-        found |= zip(own, np.split(vectors, bounds), strict=True)
+    found: dict[int, tuple[np.ndarray, np.ndarray | None]] = {}
+    alike: dict[tuple[int, int], list[int]] = {}
+    for number, piece in enumerate(pieces):
+        alike.setdefault((id(piece.model), id(piece.head)), []).append(number)
+    for own in alike.values():
+        model, head = pieces[own[0]].model, pieces[own[0]].head
+        tokens = [pieces[number].tokens for number in own]
+        texts = np.cumsum([len(part) for part in tokens])[:-1]
+        if head is None:
+            vectors, products = model.encode_tokens(Tokens.concatenate(tokens)), [None] * len(own)
+        else:
+            vectors, flat = model.project(Tokens.concatenate(tokens), head.projection)
+            products = np.split(flat, np.cumsum([len(part.ids) for part in tokens])[:-1])
+        found |= zip(own, zip(np.split(vectors, texts), products, strict=True), strict=True)
     return [found[number] for number in range(len(pieces))]

@@ -11,6 +11,7 @@ import numpy as np
 from ray import serve
 from ray.serve.handle import DeploymentHandle
 
+from kartoteka.keyphrases.spans import Trained
 from kartoteka.telemetry import span
 from serve.calls import EncoderCalls
 from serve.editions import Context, EditionRef, Held
@@ -25,12 +26,12 @@ MOST = 64
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """Documents of one call, at most `MOST`, with their vectors."""
+    """Documents of one call, at most `MOST`, with what the encoders made of them."""
 
     indexer: Indexer
     values: list[dict[str, Any]]
     vectors: np.ndarray
-    trained: np.ndarray | None
+    trained: Trained | None
     k: int | None
     min_score: float
 
@@ -68,11 +69,12 @@ class Ranker:
             asked = [self.calls.encode(inner, texts)]
             if separator is not None:
                 asked.append(self.calls.encode(inner, indexer.texts(values, separator), "ranker"))
-            vectors, *trained = (encoded.vectors for encoded in await asyncio.gather(*asked))
-            some = [slice(first, first + MOST) for first in range(0, len(values), MOST)]
+            own, *others = await asyncio.gather(*asked)
+            trained = Trained(others[0].vectors, others[0].spans) if others else None
+            bounds = [(first, min(first + MOST, len(values))) for first in range(0, len(values), MOST)]
             parts = [
-                Asked(indexer, values[rows], vectors[rows], trained[0][rows] if trained else None, k, min_score)
-                for rows in some
+                Asked(indexer, values[a:b], own.vectors[a:b], trained and trained.slice(a, b), k, min_score)
+                for a, b in bounds
             ]
             return [found for part in await asyncio.gather(*map(self._rank, parts)) for found in part]
 
@@ -122,7 +124,7 @@ def rank(asked: list[Asked]) -> list[list[list[dict[str, Any]]]]:
         lists = some[0].indexer.suggest(
             [values for one in some for values in one.values],
             np.concatenate([one.vectors for one in some]),
-            np.concatenate(trained) if trained else None,
+            Trained.concatenate(trained) if trained else None,
             some[0].k,
             some[0].min_score,
         )

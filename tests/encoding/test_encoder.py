@@ -3,6 +3,7 @@ from __future__ import annotations
 import logging
 import subprocess
 import sys
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -133,6 +134,55 @@ def test_both_int16_kernels_give_the_same_bits(tiny, texts, monkeypatch):
         np.testing.assert_array_equal(load_encoder(str(tiny("bert")), precision="int16").encode(texts), ours)
     finally:
         native.kernels.cache_clear()
+
+
+def matrix_of(encoder, columns=10):
+    return np.random.default_rng(0).normal(size=(encoder.width, columns)).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("kind", "precision", "threads", "near"),
+    [
+        ("roberta", "fp32", 1, 1e-3),
+        ("distilbert", "fp32", 1, 1e-3),
+        ("bert", "bf16", 1, 0.5),
+        pytest.param("bert", "int16", 2, 0.05, marks=PRECISIONS[1].marks),
+    ],
+)
+def test_products_are_those_of_each_texts_states(tiny, texts, kind, precision, threads, near):
+    settings = EncodingSettings(token_budget=100, threads=threads)
+    encoder = load_encoder(str(tiny(kind)), precision=precision, settings=settings)
+    exact = load_encoder(str(tiny(kind)), precision="fp32")
+    tokens, matrix = encoder.tokenise(texts), matrix_of(encoder)
+    vectors, products = encoder.project(tokens, matrix)
+    np.testing.assert_array_equal(vectors, encoder.encode_tokens(tokens))
+    assert products.shape == (len(tokens.ids), 10)
+    assert products.dtype == np.float32
+    for start, stop in pairwise(tokens.offsets):
+        ids = torch.from_numpy(tokens.ids[start:stop].astype(np.int64))
+        with torch.inference_mode():
+            wanted = exact._states(ids, [len(ids)]).numpy() @ matrix
+        np.testing.assert_allclose(products[start:stop], wanted, atol=near * np.abs(wanted).max())
+
+
+@pytest.mark.skipif(not AVX2, reason="the kernel needs AVX2")
+def test_int16_gives_products_the_same_bits_in_any_company(tiny, texts):
+    alone = load_encoder(str(tiny("bert")), precision="int16", settings=EncodingSettings(token_budget=16))
+    together = load_encoder(str(tiny("bert")), precision="int16", settings=EncodingSettings(threads=2))
+    matrix = matrix_of(alone)
+    _, first = alone.project(alone.tokenise(texts), matrix)
+    np.testing.assert_array_equal(together.project(together.tokenise(texts), matrix)[1], first)
+    backwards = together.tokenise(texts[::-1])
+    pieces = np.split(together.project(backwards, matrix)[1], backwards.offsets[1:-1])
+    np.testing.assert_array_equal(np.concatenate(pieces[::-1]), first)
+
+
+def test_a_matrix_of_another_width_is_refused(tiny):
+    encoder = load_encoder(str(tiny("bert")))
+    with pytest.raises(ValueError, match="matrix: 41 rows for states of 40"):
+        encoder.project(encoder.tokenise(["the cat"]), np.zeros((41, 10), np.float32))
+    vectors, products = encoder.project(encoder.tokenise([]), matrix_of(encoder))
+    assert (vectors.shape, products.shape) == ((0, encoder.dimension), (0, 10))
 
 
 AVX2_ONLY = {"amx": False, "avx512_bf16": False, "avx512_vnni": False, "vectors": "AVX2"}

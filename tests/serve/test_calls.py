@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from ray import serve
 
+from kartoteka.encoding.spans import Spans
 from serve.calls import EncoderCalls
 from serve.editions import Context, EditionRef
 from serve.encoder import Encoded
@@ -31,7 +32,11 @@ class Recorder:
         if "bad" in texts:
             raise ValueError("text: it is bad")
         lengths = np.array([len(text) for text in texts])
-        return Encoded(lengths[:, None].astype(np.float32), lengths)
+        spans = None
+        if whose == "ranker":  # a word for each character
+            offsets = np.concatenate([[0], np.cumsum(lengths)])
+            spans = Spans(np.repeat(lengths, lengths)[:, None].astype(np.float32), offsets)
+        return Encoded(lengths[:, None].astype(np.float32), lengths, spans)
 
     async def told(self) -> list[tuple[str, list[str]]]:
         return self.asked
@@ -57,6 +62,17 @@ def test_what_waits_goes_out_together_and_each_gets_its_own(handle: Any) -> None
     assert [encoded.tokens.tolist() for encoded in found] == [[n, 1] for n in range(1, 31)]
     asked = handle.told.remote().result()
     assert [len(texts) for _, texts in asked] == [2, 58]  # the first alone, the others while it was under way
+
+
+def test_each_gets_the_spans_of_its_own_texts(handle: Any) -> None:
+    async def ask() -> list[Encoded]:
+        calls = calls_of(handle)
+        return await asyncio.gather(*(calls.encode(Context(FIRST, ()), ["x" * n, "y"], "ranker") for n in range(5)))
+
+    for n, encoded in enumerate(asyncio.run(ask())):
+        assert encoded.tokens.tolist() == [n, 1]
+        assert encoded.spans.offsets.tolist() == [0, n, n + 1]
+        assert encoded.spans.scores.ravel().tolist() == [n] * n + [1]
 
 
 def test_a_call_is_bounded_and_editions_take_turns(handle: Any) -> None:

@@ -2,33 +2,55 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
+from encoding.span_heads import random_head
+from ray import serve
 
 from kartoteka.edition import FORMAT
+from kartoteka.encoding.encoder import load_encoder
 from kartoteka.encoding.models import resolve_model
 from kartoteka.encoding.settings import EncodingSettings
+from kartoteka.encoding.spans import SpanHead, Spans
 from kartoteka.encoding.transformer import load_transformer
 from kartoteka.keyphrases.hashing import hash_words
 from kartoteka.ranking.directory import open_ranker, write_ranker
 from kartoteka.ranking.settings import RankerSettings
-from serve.editions import EditionRef
-from serve.encoder import Encoder
+from kartoteka.stages.embed import texts_of
+from kartoteka.stages.spans import spans_of
+from kartoteka.stages.trained import EncodeTrained
+from kartoteka.stages.vectors import matrix_of
+from serve.calls import EncoderCalls
+from serve.editions import Context, EditionRef
+from serve.encoder import Encoded, Encoder, Piece, encode_pieces
+from serve.settings import AppSettings
+
+
+def write(folder: Path, tiny_encoder: Path, head: SpanHead | None = None) -> Path:
+    """A ranker of the tiny encoder's own weights."""
+    folder.mkdir()
+    transformer = load_transformer(resolve_model(str(tiny_encoder)))
+    settings = RankerSettings(separator=" | ", max_phrase_tokens=7)
+    write_ranker(folder, transformer, tiny_encoder, settings, np.sort(hash_words(["a"])), {}, head)
+    (folder / "README.md").write_text("card")
+    return folder
 
 
 @pytest.fixture
 def ranker(tiny_encoder: Path, tmp_path: Path) -> Path:
-    folder = tmp_path / "ranker"
-    folder.mkdir()
-    transformer = load_transformer(resolve_model(str(tiny_encoder)))
-    settings = RankerSettings(separator=" | ", max_phrase_tokens=7)
-    write_ranker(folder, transformer, tiny_encoder, settings, np.sort(hash_words(["a"])), {})
-    (folder / "README.md").write_text("card")
-    return folder
+    return write(tmp_path / "ranker", tiny_encoder)
+
+
+@pytest.fixture
+def reading(tiny_encoder: Path, tmp_path: Path) -> Path:
+    """A ranker whose encoder has a head for spans."""
+    return write(tmp_path / "reading", tiny_encoder, random_head(32))
 
 
 def edition_with(folder: Path, models: dict[str, Any]) -> EditionRef:
@@ -47,3 +69,59 @@ def test_an_edition_made_with_a_trained_ranker_has_two_models(tiny_encoder: Path
     other = edition_with(tmp_path / "other", {"encoder": own | {"sha256": "0" * 64}})
     with pytest.raises(ValueError, match="has not the weights"):
         Encoder.func_or_class({"edition": other.path})._open(other)
+
+
+def made_with(tiny_encoder: Path, ranker: Path, folder: Path) -> EditionRef:
+    own = {"name": str(tiny_encoder), "revision": None, "sha256": resolve_model(str(tiny_encoder)).sha256}
+    return edition_with(folder, {"encoder": own, "ranker": open_ranker(str(ranker)).identity})
+
+
+def test_spans_are_those_of_the_reindex(tiny_encoder: Path, reading: Path, tmp_path: Path) -> None:
+    ref = made_with(tiny_encoder, reading, tmp_path / "edition")
+    settings = {"edition": ref.path, "ranker": str(reading), "batch_tokens": 150}
+    handle = serve.run(Encoder.bind(settings), name="encoder", _local_testing_mode=True)
+    rows = [{"title": f"Sea robots {n}", "abstract": "They walk over ice. " * n} for n in range(9)]
+    table = pa.Table.from_pylist(rows)
+    texts = texts_of(table, " | ")
+
+    async def ask() -> list[Encoded]:
+        calls = EncoderCalls(handle, AppSettings.parse(settings))
+        parts = (texts[:1], texts[1:5], texts[5:])
+        return await asyncio.gather(
+            *(calls.encode(Context(ref, ()), part, "ranker") for part in parts), calls.encode(Context(ref, ()), texts)
+        )
+
+    *some, plain = asyncio.run(ask())
+    assert plain.spans is None
+    step = EncodeTrained(open_ranker(str(reading)), EncodingSettings()).steps[0]
+    step.open()
+    made = step.apply(table)
+    wanted, spans = spans_of(made["spans"]), Spans.concatenate([one.spans for one in some])
+    np.testing.assert_array_equal(spans.offsets, wanted.offsets)
+    exact = made["precision"][0].as_py() == "int16"  # whose numbers do not depend on the company
+    np.testing.assert_allclose(spans.scores.astype(np.float16), wanted.scores, atol=0 if exact else 0.02)
+    vectors = np.concatenate([one.vectors for one in some])
+    np.testing.assert_allclose(vectors, matrix_of(made["vector"]), atol=1e-3)
+
+
+def test_a_head_is_that_of_the_edition_or_none(tiny_encoder: Path, ranker: Path, reading: Path, tmp_path: Path) -> None:
+    for number, (own, now) in enumerate([(ranker, reading), (reading, ranker)]):
+        ref = made_with(tiny_encoder, own, tmp_path / f"edition-{number}")
+        with pytest.raises(ValueError, match="has not the head for spans"):
+            Encoder.func_or_class({"edition": ref.path, "ranker": str(now)})._open(ref)
+        models = Encoder.func_or_class({"edition": ref.path, "ranker": str(own)})._open(ref)
+        assert (models["ranker"].head is None) == (own is ranker)
+        assert models["encoder"].head is None
+
+
+def test_pieces_of_one_model_with_and_without_a_head(tiny_encoder: Path) -> None:
+    model = load_encoder(str(tiny_encoder), precision="fp32")
+    heads = [None, random_head(32), random_head(32, 1), None]
+    tokens = [model.tokenise(texts) for texts in (["one"], ["two", "three words here"], ["four"], ["five", "six"])]
+    found = encode_pieces([Piece(model, head, some, {}) for head, some in zip(heads, tokens, strict=True)])
+    for (vectors, products), head, some in zip(found, heads, tokens, strict=True):
+        np.testing.assert_allclose(vectors, model.encode_tokens(some), atol=1e-5)
+        if head is None:
+            assert products is None
+        else:
+            np.testing.assert_allclose(products, model.project(some, head.projection)[1], atol=1e-3)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from typing import TypeVar
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from kartoteka.encoding.batches import plan_batches
 from kartoteka.encoding.int16 import Int16Bert, can_quantise
@@ -16,11 +18,13 @@ from kartoteka.encoding.packed import PackedBert, can_pack
 from kartoteka.encoding.pooling import normalise, pool
 from kartoteka.encoding.precision import DTYPES, choose_device, choose_precision
 from kartoteka.encoding.settings import EncodingSettings
+from kartoteka.encoding.spans import WordPlaces
 from kartoteka.encoding.tokens import TextTokeniser, Tokens
 from kartoteka.encoding.transformer import PaddedTransformer, load_dense, load_tokenizer, load_transformer
 
 #: Tokens of a batch when the settings leave it open: the states of an int16 batch stay in the cache.
 _BUDGET = {"int16": 1024, "cpu": 4096, "cuda": 65536}
+_Made = TypeVar("_Made")
 
 
 class Encoder:
@@ -38,9 +42,10 @@ class Encoder:
         prompt = files.prompt if settings.prompt is None else settings.prompt
         self._tokeniser = TextTokeniser(tokenizer, self.max_tokens, prompt=prompt, threads=settings.threads)
         self._dense = [load_dense(dense) for dense in files.dense]
-        width = model.config.hidden_size * len(files.poolings)
+        #: Numbers in the state of a token.
+        self.width: int = model.config.hidden_size
         #: Numbers in a vector.
-        self.dimension: int = self._dense[-1][0].out_features if self._dense else width
+        self.dimension: int = self._dense[-1][0].out_features if self._dense else self.width * len(files.poolings)
         chosen = precision or settings.precision
         self._precision = choose_precision(chosen, device, int16=can_quantise(model, device))
         self._threads = 1
@@ -68,6 +73,10 @@ class Encoder:
         """Tokens of `texts`, each cut to `max_tokens`."""
         return self._tokeniser(texts)
 
+    def tokenise_words(self, texts: Sequence[str], separator: str) -> tuple[Tokens, WordPlaces]:
+        """The same, and where the words of title, `separator` and abstract lie among the tokens of each text."""
+        return self._tokeniser.with_words(texts, separator)
+
     def encode(self, texts: Sequence[str]) -> np.ndarray:
         """Vectors of `texts`: float32 [n, dimension], unit length."""
         return self.encode_tokens(self.tokenise(texts))
@@ -78,26 +87,67 @@ class Encoder:
         The same tokens give the same bits in every process of one machine and one set of versions.
         """
         vectors = np.zeros((len(tokens), self.dimension), np.float32)
-        batches = plan_batches(tokens.lengths, self._budget, padded=self._states.padded)
-        if self._threads == 1:
-            for batch in batches:
-                vectors[batch] = self._encode_batch(tokens, batch)
-        else:
-            with ThreadPoolExecutor(self._threads) as workers:
-                for batch, part in zip(batches, workers.map(partial(self._encode_batch, tokens), batches), strict=True):
-                    vectors[batch] = part
+        for batch, part in self._batches(tokens, self._vectors):
+            vectors[batch] = part
         return vectors
 
+    def project(self, tokens: Tokens, matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Vectors as `encode_tokens` gives them, and the state of each token times `matrix` float32 [width, c].
+
+        The products are float32 [tokens, c], in the order of the tokens. Raises `ValueError`: `matrix` is of another
+        width.
+        """
+        if matrix.shape[0] != self.width:
+            raise ValueError(f"matrix: {matrix.shape[0]} rows for states of {self.width} numbers")
+        columns = torch.from_numpy(np.ascontiguousarray(matrix, np.float32))
+
+        def work(states: Tensor, lengths: list[int]) -> tuple[np.ndarray, np.ndarray]:
+            return self._vectors(states, lengths), _product(states, lengths, columns).numpy()
+
+        vectors = np.zeros((len(tokens), self.dimension), np.float32)
+        products = np.zeros((len(tokens.ids), matrix.shape[1]), np.float32)
+        for batch, (part, rows) in self._batches(tokens, work):
+            vectors[batch] = part
+            bounds = np.cumsum(tokens.lengths[batch])[:-1]
+            for number, own in zip(batch, np.split(rows, bounds), strict=True):
+                products[tokens.offsets[number] : tokens.offsets[number + 1]] = own
+        return vectors, products
+
+    def _batches(
+        self, tokens: Tokens, work: Callable[[Tensor, list[int]], _Made]
+    ) -> Iterator[tuple[np.ndarray, _Made]]:
+        """The numbers of the texts of each batch, and what `work` makes of their packed states and their lengths."""
+        batches = plan_batches(tokens.lengths, self._budget, padded=self._states.padded)
+        run = partial(self._run_batch, tokens, work)
+        if self._threads == 1:
+            yield from ((batch, run(batch)) for batch in batches)
+        else:
+            with ThreadPoolExecutor(self._threads) as workers:
+                yield from zip(batches, workers.map(run, batches), strict=True)
+
     @torch.inference_mode()
-    def _encode_batch(self, tokens: Tokens, batch: np.ndarray) -> np.ndarray:
-        """Vectors of the texts numbered in `batch`, which run together."""
+    def _run_batch(self, tokens: Tokens, work: Callable[[Tensor, list[int]], _Made], batch: np.ndarray) -> _Made:
+        """What `work` makes of the texts numbered in `batch`, which run together."""
         pieces = [tokens.ids[tokens.offsets[i] : tokens.offsets[i + 1]] for i in batch]
         lengths = [len(piece) for piece in pieces]
         ids = torch.from_numpy(np.concatenate(pieces).astype(np.int64))
-        pooled = pool(self._states(ids, lengths), lengths, self._files.poolings).cpu()
+        return work(self._states(ids, lengths), lengths)
+
+    def _vectors(self, states: Tensor, lengths: list[int]) -> np.ndarray:
+        pooled = pool(states, lengths, self._files.poolings).cpu()
         for dense in self._dense:
             pooled = dense(pooled)
         return normalise(pooled).numpy()
+
+
+def _product(states: Tensor, lengths: list[int], matrix: Tensor) -> Tensor:
+    """Packed `states` [tokens, d] times `matrix` float32 [d, c], in fp32: float32 [tokens, c] on the CPU.
+
+    On a CPU text by text, each in memory of its own: a product then has the same bits in any company of other texts.
+    """
+    if states.is_cuda:
+        return (states.float() @ matrix.to(states.device)).cpu()
+    return torch.cat([piece.to(torch.float32, copy=True) @ matrix for piece in torch.split(states, lengths)])
 
 
 def load_encoder(

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from kartoteka.encoding.spans import WordPlaces, place_words, words_of
+
 if TYPE_CHECKING:
-    from tokenizers import Tokenizer
+    from tokenizers import Encoding, Tokenizer
 
 #: Characters tokenised at first for each token that may be kept; a text is cut there, and further on if need be.
 _CHARACTERS_PER_TOKEN = 16
@@ -96,18 +98,51 @@ class TextTokeniser:
         """Tokenise `texts`, each cut to `max_tokens`."""
         return Tokens.concatenate(self._chunk(texts[i : i + _CHUNK]) for i in range(0, len(texts), _CHUNK))
 
+    def with_words(self, texts: Sequence[str], separator: str) -> tuple[Tokens, WordPlaces]:
+        """The same tokens, and where the words of title, `separator` and abstract lie among them.
+
+        A word of which a token was cut off is not read, nor is any behind it.
+        """
+        parts, places, counts = [], [np.zeros((2, 0), np.int16)], []
+        for start in range(0, len(texts), _CHUNK):
+            chunk = texts[start : start + _CHUNK]
+            encodings = self._encodings(chunk, self._tokenizer.encode_batch)
+            parts.append(_tokens(encodings))
+            for text, encoding in zip(chunk, encodings, strict=True):
+                places.append(self._places(text, separator, encoding))
+                counts.append(places[-1].shape[1])
+        first, last = np.concatenate(places, axis=1)
+        return Tokens.concatenate(parts), WordPlaces(first, last, _offsets(np.array(counts, np.int64)))
+
+    def _places(self, text: str, separator: str, encoding: Encoding) -> np.ndarray:
+        """See `place_words`."""
+        before = len(self._prompt)
+        cut = (start for part in encoding.overflowing for start, stop in part.offsets if stop > start)
+        stop = max(next(cut, before + len(text)) - before, 0)
+        # Words end behind `stop` wherever they end there: no need to look for those of all of a huge text.
+        words = words_of(text[: stop + len(separator) + 1], separator)
+        return place_words(words, np.array(encoding.offsets, np.int64) - before, stop)
+
     def _chunk(self, texts: Sequence[str]) -> Tokens:
+        return _tokens(self._encodings(texts, self._tokenizer.encode_batch_fast))
+
+    def _encodings(self, texts: Sequence[str], encode: Callable[[list[str]], list[Encoding]]) -> list[Encoding]:
+        """`texts` through `encode`: what the model reads of each."""
         limit = _CHARACTERS_PER_TOKEN * self.max_tokens
-        encodings = self._tokenizer.encode_batch_fast([self._prompt + text[:limit] for text in texts])
+        encodings = encode([self._prompt + text[:limit] for text in texts])
         for i, text in enumerate(texts):
             # A tokeniser reads a whole text before it truncates: 50 MB would take minutes and gigabytes.
             cut = limit
             while cut < len(text) and not _reaches(encodings[i]):
                 cut *= 4
-                encodings[i] = self._tokenizer.encode_batch_fast([self._prompt + text[:cut]])[0]
-        return Tokens.from_lists([e.ids for e in encodings], [bool(e.overflowing) for e in encodings])
+                encodings[i] = encode([self._prompt + text[:cut]])[0]
+        return encodings
 
 
-def _reaches(encoding: object) -> bool:
+def _tokens(encodings: Sequence[Encoding]) -> Tokens:
+    return Tokens.from_lists([e.ids for e in encodings], [bool(e.overflowing) for e in encodings])
+
+
+def _reaches(encoding: Encoding) -> bool:
     """Whether a cut text gave clearly more tokens than are kept, so that the cut itself cannot be seen."""
     return len(encoding.overflowing) > 1 or any(len(part.ids) > _MARGIN for part in encoding.overflowing)

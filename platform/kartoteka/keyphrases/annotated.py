@@ -5,10 +5,10 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pyarrow as pa
 
 from kartoteka.keyphrases.words import DocumentWords, Rows, document_words
+from kartoteka.ragged import lists_of
 
 #: One row per annotated document, in edition order; words are hashes of stems.
 ANNOTATED_SCHEMA = pa.schema(
@@ -46,14 +46,9 @@ def annotate(documents: pa.Table) -> pa.Table:
 
 def words_of(table: pa.Table) -> DocumentWords:
     """The words of an `ANNOTATED_SCHEMA` table."""
-    return DocumentWords(_rows(table["title"]), _rows(table["abstract"]), table["lang"].to_pylist())
+    title, abstract = (Rows(*lists_of(table[name])) for name in ("title", "abstract"))
+    return DocumentWords(title, abstract, table["lang"].to_pylist())
 
 
 def _list_array(rows: Rows) -> pa.Array:
     return pa.LargeListArray.from_arrays(pa.array(rows.offsets), pa.array(rows.words))
-
-
-def _rows(column: pa.ChunkedArray) -> Rows:
-    array = column.combine_chunks()
-    offsets = array.offsets.to_numpy().astype(np.int64)
-    return Rows(array.values.to_numpy()[offsets[0] : offsets[-1]], offsets - offsets[0])

@@ -32,6 +32,21 @@ def find_known(
 
 
 @njit(cache=True)
+def find_words(words: np.ndarray, start: int, stop: int, wanted: np.ndarray, found: np.ndarray) -> int:
+    """Where the words `wanted` stand in `words[start:stop]`.
+
+    Fills `found[:, 1]` with positions counted from `start`, ascending, and returns how many. `found` holds at least
+    stop - start rows.
+    """
+    n = 0
+    for i in range(start, stop - wanted.size + 1):
+        if np.all(words[i : i + wanted.size] == wanted):
+            found[n, 1] = i - start
+            n += 1
+    return n
+
+
+@njit(cache=True)
 def count_documents(
     title: np.ndarray,
     title_offsets: np.ndarray,

@@ -7,7 +7,7 @@ from numba import njit
 
 from kartoteka.keyphrases.archive import LONGEST_PHRASE, ArchiveArrays
 from kartoteka.keyphrases.hashing import fold, table_get
-from kartoteka.keyphrases.matching import find_known
+from kartoteka.keyphrases.matching import find_known, find_words
 from kartoteka.keyphrases.pool import (
     ABSTRACT_COUNT,
     EXTRACTED,
@@ -93,9 +93,9 @@ def add_terms(
                 words, offsets = (
                     (texts.title, texts.title_offsets) if column == 0 else (texts.abstract, texts.abstract_offsets)
                 )
-                for i in range(offsets[d], offsets[d + 1] - (w1 - w0) + 1):
-                    if np.all(words[i : i + w1 - w0] == terms.words[w0:w1]):
-                        _stand(pool.text, c, column, i - offsets[d] + column * n_title, True)
+                n = find_words(words, offsets[d], offsets[d + 1], terms.words[w0:w1], scratch.found)
+                for i in range(n):
+                    _stand(pool.text, c, column, scratch.found[i, 1] + column * n_title, True)
         if pool.term[c] < 0:
             pool.term[c] = e
             pool.origin[c] |= EXTRACTED

@@ -25,6 +25,7 @@ from kartoteka.keyphrases.ranker import Ranker
 from kartoteka.keyphrases.rules import prior_rule, votes_rule
 from kartoteka.keyphrases.settings import KeyphraseSettings
 from kartoteka.keyphrases.sources import Neighbours, Terms, document_terms
+from kartoteka.keyphrases.spans import SPANS, Trained, span_features
 from kartoteka.keyphrases.words import document_words
 from kartoteka.text.words import content_stems
 
@@ -92,13 +93,13 @@ class Suggester:
         vectors: np.ndarray | None,
         own: np.ndarray,
         left_out: LeftOut | None = None,
-        trained: np.ndarray | None = None,
+        trained: Trained | None = None,
     ) -> Candidates:
         """Candidates and features of `documents` (title, abstract, lang).
 
         `vectors` float [n, d] unit vectors or None; `own` int64 [n]: number among the annotated documents, -1 for none.
         `left_out`: annotated documents each is to know nothing of, itself among them; by default itself alone.
-        `trained` float [n, e]: unit vectors by the trained ranker's encoder, or None.
+        `trained`: what the trained ranker's encoder makes of them, or None.
         """
         own = np.ascontiguousarray(own, np.int64)
         left_out = left_out or LeftOut.itself(own)
@@ -109,9 +110,8 @@ class Suggester:
         columns = np.array([column.get(lang, 0) for lang in langs], np.int64)
         if vectors is not None:
             vectors = np.asarray(vectors, np.float32)
-        if trained is not None:
-            trained = np.asarray(trained, np.float32)
-        found = self._neighbours(titles, abstracts, langs, vectors, own, left_out, trained)
+        others = None if trained is None else np.asarray(trained.vectors, np.float32)
+        found = self._neighbours(titles, abstracts, langs, vectors, own, left_out, others)
         asked = Asked(
             np.stack([near.numbers for near in found], axis=1), np.stack([near.scores for near in found], axis=1),
             columns, own, left_out.offsets, left_out.numbers,
@@ -119,10 +119,13 @@ class Suggester:
         pool = Pool(*gather(self.archive.arrays, words.arrays, terms.arrays, asked))
         rows = [features(self.archive, words, terms, asked, pool)]
         columns_ = names(len(found))
-        for near, arrays, block in ((vectors, self.vectors, DENSE), (trained, self.trained, TRAINED)):
+        for near, arrays, block in ((vectors, self.vectors, DENSE), (others, self.trained, TRAINED)):
             if near is not None and arrays is not None:
                 rows.append(dense_features(self.archive, arrays, pool, asked, near))
                 columns_ += block
+        if trained is not None and trained.spans is not None:
+            rows.append(span_features(self.archive.arrays, words.arrays, terms.arrays, pool, trained.spans))
+            columns_ += SPANS
         return Candidates(pool, terms, np.concatenate(rows, axis=1), columns_)
 
     def _neighbours(
@@ -146,7 +149,7 @@ class Suggester:
         )
 
     def suggest(
-        self, documents: pa.Table, vectors: np.ndarray | None, own: np.ndarray, trained: np.ndarray | None = None
+        self, documents: pa.Table, vectors: np.ndarray | None, own: np.ndarray, trained: Trained | None = None
     ) -> pa.Table:
         """The keyphrases of `documents` (id, title, abstract, lang) as a `KEYPHRASES_SCHEMA` table, in their order."""
         found = self.candidates(documents, vectors, own, trained=trained)

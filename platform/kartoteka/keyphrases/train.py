@@ -12,6 +12,7 @@ from kartoteka.keyphrases.hashing import within
 from kartoteka.keyphrases.ranker import Ranker, fit_ranker
 from kartoteka.keyphrases.rules import prior_rule, votes_rule
 from kartoteka.keyphrases.settings import KeyphraseSettings
+from kartoteka.keyphrases.spans import Trained
 from kartoteka.keyphrases.suggest import Suggester
 from kartoteka.keyphrases.twins import find_twins
 
@@ -44,7 +45,7 @@ def train(
     documents: pa.Table,
     vectors: np.ndarray | None,
     own: np.ndarray,
-    trained: np.ndarray | None = None,
+    trained: Trained | None = None,
 ) -> Training:
     """Fit on `documents` (id, title, abstract, lang) with numbers `own` int64 [n] in the archive, none of them -1.
 

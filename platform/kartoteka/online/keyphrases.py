@@ -12,8 +12,10 @@ import pyarrow as pa
 from kartoteka.catalogue import Catalogue
 from kartoteka.documents import ReadSettings, Refusal, from_record
 from kartoteka.edition import Edition
+from kartoteka.encoding.spans import LONGEST, Spans
 from kartoteka.keyphrases.dense import VectorArrays
 from kartoteka.keyphrases.settings import KeyphraseSettings
+from kartoteka.keyphrases.spans import Trained
 from kartoteka.keyphrases.suggest import Suggester
 from kartoteka.lexical.settings import LexicalSettings
 from kartoteka.online.opened import open_edition_checked
@@ -54,6 +56,8 @@ class Indexer:
         self.ranker: dict[str, Any] | None = edition.manifest["models"].get("ranker")
         #: Whether `suggest` needs the vectors of that ranker's encoder too.
         self.needs_trained = suggester.trained is not None or suggester.trained_dense is not None
+        #: And the scores of spans by that encoder's head.
+        self.needs_spans = self.needs_trained and (self.ranker or {}).get("spans") is not None
 
     @staticmethod
     def open(path: str) -> Indexer:
@@ -76,7 +80,8 @@ class Indexer:
                 for arrays in (self.suggester.vectors, self.suggester.trained)
             )
             values = [self.normalise("warm up", "")] * documents
-            self.suggest(values, vectors, trained if self.needs_trained else None)
+            spans = Spans(np.zeros((documents, LONGEST)), np.arange(documents + 1)) if self.needs_spans else None
+            self.suggest(values, vectors, Trained(trained, spans) if self.needs_trained else None)
 
     def normalise(
         self, title: str, abstract: str, lang: str | None = None, identity: str | None = None
@@ -104,15 +109,16 @@ class Indexer:
         self,
         values: Sequence[dict[str, Any]],
         vectors: np.ndarray,
-        trained: np.ndarray | None = None,
+        trained: Trained | None = None,
         k: int | None = None,
         min_score: float = 0.0,
     ) -> list[list[dict[str, Any]]]:
         """Keyphrases (`KEYPHRASE_TYPE`) of documents as `normalise` gives them, best first.
 
-        `vectors` float [n, d] of their `texts`, `trained` float [n, e] by the encoder of the trained ranker. Without
-        `k`, as many as the edition gives a document; else the k best, of which fewer are always the first. A document
-        that the edition holds knows as little of itself as it did there. Raises `ValueError` naming a wrong argument.
+        `vectors` float [n, d] of their `texts`; `trained`: what the encoder of the trained ranker makes of them.
+        Without `k`, as many as the edition gives a document; else the k best, of which fewer are always the first. A
+        document that the edition holds knows as little of itself as it did there. Raises `ValueError` naming a wrong
+        argument.
         """
         suggester = self._suggester(k)
         if not 0 <= min_score <= 1:
@@ -123,10 +129,22 @@ class Indexer:
             return []
         vectors = _rounded(vectors, "vectors", len(values), suggester.vectors)
         if trained is not None:
-            trained = _rounded(trained, "trained", len(values), suggester.trained)
+            trained = self._trained(trained, len(values))
         own = np.array([self._own(value) for value in values], np.int64)
         found = suggester.suggest(_table(values), vectors, own, trained)["keyphrases"].to_pylist()
         return [[phrase for phrase in phrases[:k] if phrase["score"] >= min_score] for phrases in found]
+
+    def _trained(self, trained: Trained, rows: int) -> Trained:
+        """`trained` as an edition keeps it. Raises `ValueError` where it is not what this one was made with."""
+        vectors = _rounded(trained.vectors, "trained", rows, self.suggester.trained)
+        if (trained.spans is not None) != self.needs_spans:
+            raise ValueError(f"trained: this edition was made {'with' if self.needs_spans else 'without'} span scores")
+        if trained.spans is None:
+            return Trained(vectors)
+        if len(trained.spans.offsets) != rows + 1:
+            raise ValueError(f"trained: spans of {len(trained.spans.offsets) - 1} for {rows} documents")
+        scores = check(trained.spans.scores, LONGEST, "trained").astype(np.float16)
+        return Trained(vectors, trained.spans._replace(scores=scores))
 
     def _suggester(self, k: int | None) -> Suggester:
         settings = self.suggester.settings

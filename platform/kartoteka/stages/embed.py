@@ -17,6 +17,7 @@ from kartoteka.edition import GROUP_ROWS
 from kartoteka.encoding.settings import DEFAULT_MODEL, EncodingSettings
 from kartoteka.flow.ledger import Completion, files_of
 from kartoteka.flow.stage import Resources, Step, drop
+from kartoteka.ragged import lists_of
 from kartoteka.settings import Settings
 from kartoteka.stages.documents import DocumentStage, refuse_document
 from kartoteka.stages.identify import duplicate_rows
@@ -98,10 +99,14 @@ class Encode(Step):
     def apply(self, rows: pa.Table) -> pa.Table:
         """Encode all rows."""
         if "tokens" in rows.column_names:
-            vectors = self.encoder.encode_tokens(_tokens(rows["tokens"].combine_chunks()))
+            vectors = self.encoder.encode_tokens(tokens_of(rows["tokens"]))
             rows = rows.drop_columns("tokens")
         else:
             vectors = self.encoder.encode(texts_of(rows, self.separator))
+        return self.with_vectors(rows, vectors)
+
+    def with_vectors(self, rows: pa.Table, vectors: np.ndarray) -> pa.Table:
+        """`rows` with the columns that this step adds."""
         flat = pa.array(vectors.astype(np.float16).reshape(-1))
         rows = rows.append_column("vector", pa.FixedSizeListArray.from_arrays(flat, self.encoder.dimension))
         return rows.append_column(
@@ -109,12 +114,12 @@ class Encode(Step):
         )
 
 
-def _tokens(column: pa.LargeListArray) -> Tokens:
+def tokens_of(column: pa.ChunkedArray) -> Tokens:
+    """The tokens in a column that `Tokenise` added."""
     from kartoteka.encoding.tokens import Tokens
 
-    offsets = column.offsets.to_numpy()
-    ids = column.values.to_numpy()[offsets[0] : offsets[-1]]
-    return Tokens(ids, offsets - offsets[0], np.zeros(len(column), bool))
+    ids, offsets = lists_of(column)
+    return Tokens(ids, offsets, np.zeros(len(column), bool))
 
 
 def encoding_steps(encoding: Encoding, separator: str, gpus: float) -> list[Step]:

@@ -19,10 +19,12 @@ from kartoteka.lexical.settings import LexicalSettings
 from kartoteka.stages import lexical, vectors, vocabulary
 from kartoteka.stages.analyse import annotated_file, withdrawn_file
 from kartoteka.stages.documents import DocumentStage
+from kartoteka.stages.spans import spans_of
 from kartoteka.storage import Storage
 from kartoteka.vectors.settings import VectorSettings
 
 if TYPE_CHECKING:
+    from kartoteka.keyphrases.spans import Trained
     from kartoteka.keyphrases.suggest import Suggester
 
 RANKER = "ranker/ranker.npz"
@@ -127,12 +129,15 @@ class Suggest(DocumentStage):
 def load_numbered(storage: Storage, part: str, first: int) -> pa.Table:
     """Documents of a part with `vector`, and `own`: the number among all annotated documents, -1 for none.
 
-    With `trained`, the vector by the trained ranker's encoder, where one is at work.
+    With `trained`, the vector by the trained ranker's encoder, where one is at work, and `spans` where it has a head.
     """
     rows = storage.table(f"documents/{part}.parquet")
     rows = rows.append_column("vector", storage.table(f"embeddings/{part}.parquet", ["vector"])["vector"])
     if storage.exists(trained_file(part)):
-        rows = rows.append_column("trained", storage.table(trained_file(part), ["vector"])["vector"])
+        trained = storage.table(trained_file(part))
+        rows = rows.append_column("trained", trained["vector"])
+        if "spans" in trained.column_names:
+            rows = rows.append_column("spans", trained["spans"])
     return rows.append_column("own", pa.array(own_numbers(storage, part, rows["id"], first)))
 
 
@@ -144,10 +149,15 @@ def own_numbers(storage: Storage, part: str, ids: pa.ChunkedArray, first: int) -
 
 
 def trained_file(part: str) -> str:
-    """Vectors of the part's documents by the trained ranker's encoder."""
+    """Vectors and spans of the part's documents by the trained ranker's encoder."""
     return f"{BUILD}/trained/{part}.parquet"
 
 
-def trained_of(rows: pa.Table) -> np.ndarray | None:
-    """The column `trained` of `load_numbered` as a matrix [n, d], where there is one."""
-    return vectors.matrix_of(rows["trained"]) if "trained" in rows.column_names else None
+def trained_of(rows: pa.Table) -> Trained | None:
+    """The columns `trained` and `spans` of `load_numbered`, where there are."""
+    from kartoteka.keyphrases.spans import Trained
+
+    if "trained" not in rows.column_names:
+        return None
+    spans = spans_of(rows["spans"]) if "spans" in rows.column_names else None
+    return Trained(vectors.matrix_of(rows["trained"]), spans)

@@ -1,8 +1,8 @@
-"""Trained: the vectors that a trained ranker's encoder gives documents and phrases, beside the archive's own.
+"""Trained: what a trained ranker's encoder gives documents and phrases, beside the archive's own vectors.
 
 The encoder of an edition serves similarity and search; the ranker's was trained to bring documents and keyphrases
-together, and serves the ranking alone. Its document vectors stay in the build; what the ranking maps is part of the
-edition: int8 codes of the annotated documents and of the phrases, and the index of the former.
+together, and serves the ranking alone. Its document vectors and span scores stay in the build; what the ranking maps is
+part of the edition: int8 codes of the annotated documents and of the phrases, and the index of the former.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from kartoteka.settings import Settings
 from kartoteka.stages.analyse import withdrawn_file
 from kartoteka.stages.documents import DocumentStage
 from kartoteka.stages.embed import Encoding, encoding_steps
+from kartoteka.stages.spans import span_steps
 from kartoteka.stages.suggest import TRAINED, TRAINED_INDEX, trained_file
 from kartoteka.stages.vectors import index_vectors, matrix_of
 from kartoteka.stages.vocabulary import MERGED, EncodePhrases, annotated_places, blocks_of, phrase_vectors
@@ -42,7 +43,9 @@ class TrainedSettings(Settings):
 
 
 class EncodeTrained(DocumentStage):
-    """The documents of a part to the ranker's vectors; `phrases` does the same for the archive's phrases.
+    """The documents of a part to the ranker's vectors, and to the scores of their spans where its encoder has a head.
+
+    `phrases` gives the archive's phrases their vectors.
 
     Its encoder is run as `settings` say, but what it reads of a text is its own affair.
     """
@@ -51,7 +54,11 @@ class EncodeTrained(DocumentStage):
 
     def __init__(self, ranker: RankerFiles, settings: EncodingSettings, gpus: float = 0.0) -> None:
         self.phrases = EncodePhrases(self.encoding(ranker, settings, ranker.phrase_tokens), gpus, _PHRASES)
-        self.steps = encoding_steps(self.encoding(ranker, settings, None), ranker.separator, gpus)
+        whole = self.encoding(ranker, settings, None)
+        if ranker.spans is None:
+            self.steps = encoding_steps(whole, ranker.separator, gpus)
+        else:
+            self.steps = span_steps(whole, ranker.separator, ranker.spans, gpus)
 
     @staticmethod
     def encoding(ranker: RankerFiles, settings: EncodingSettings, tokens: int | None) -> Encoding:
@@ -64,13 +71,20 @@ class EncodeTrained(DocumentStage):
         return storage.table(f"documents/{part}.parquet")
 
     def write(self, storage: Storage, part: str, rows: pa.Table, refused: pa.Table) -> Completion:
-        """Put the vectors into the build; a refused document, which will be withdrawn, has the vector 0 until then."""
+        """Put the vectors, and spans where there are, into the build.
+
+        A refused document, which will be withdrawn, has the vector 0 and no spans until then.
+        """
         ids = storage.table(f"documents/{part}.parquet", ["id"])["id"]
         found = matrix_of(rows["vector"])
         vectors = np.zeros((len(ids), found.shape[1]), found.dtype)
         vectors[pc.index_in(rows["id"].combine_chunks(), ids.combine_chunks()).to_numpy()] = found
         column = pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), vectors.shape[1])
-        storage.put_table(trained_file(part), pa.table({"id": ids, "vector": column}))
+        table = pa.table({"id": ids, "vector": column})
+        if "spans" in rows.column_names:
+            places = pc.index_in(ids.combine_chunks(), rows["id"].combine_chunks())
+            table = table.append_column("spans", rows["spans"].take(places))
+        storage.put_table(trained_file(part), table)
         if refused.num_rows:
             storage.put_table(withdrawn_file(self.name, part), refused)
         return Completion(part, rows.num_rows + refused.num_rows, rows.num_rows, refused.num_rows)
