@@ -32,7 +32,7 @@ def measured(place: str) -> tuple[list[Sample], dict]:
     """The figures of a run's best weights, document by document, and its `run.json`."""
     run = Storage(place)
     about = run.get_json("run.json")
-    settings = RankerSettings.model_validate(about["task"]["settings"])
+    settings = RankerSettings.model_validate(about["task"]["settings"]).model_copy(update={"span_weight": 0.0})
     arrays = open_arrays(data.data_of(run).uri)
     module = RankerModule(Path(run.local("model"), ENCODER), settings).eval()
     found = figures_of(arrays, module, Share(0, 1, settings.seed))

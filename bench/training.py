@@ -114,7 +114,7 @@ def ours(edition: Path, folder: Path, steps: int) -> float:
     config.write_text(
         f"[training]\nbatch = {BATCH}\nsteps = {steps}\nvalidate_every = {steps}\ncheckpoint_every = {steps}\n"
         f"[workers]\ncount = {WORKERS}\n"
-        f"[ranker]\nmax_document_tokens = {TOKENS}\nvalidation_documents = 20\nfusion_share = 0.0\n"
+        f"[ranker]\nmax_document_tokens = {TOKENS}\nvalidation_documents = 20\nfusion_share = 0.0\nspan_weight = 0.0\n"
     )
     run = folder / "run"
     watch(["-m", "jobs", "train", "ranker", "--edition", str(edition), "--out", str(run), "--config", str(config)])
@@ -170,7 +170,7 @@ def one_step(rows: str) -> None:
         "teacher": np.zeros((0, 0), np.float32),
         "distil": np.zeros(1, np.float32),
     }
-    module = RankerModule(Path(demo_model()), RankerSettings())
+    module = RankerModule(Path(demo_model()), RankerSettings(span_weight=0.0))
     adam = torch.optim.AdamW(module.parameters())
     loss, _ = module({name: torch.from_numpy(array) for name, array in batch.items()})
     loss.backward()

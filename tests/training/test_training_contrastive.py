@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -20,7 +22,8 @@ class Mean(torch.nn.Module):
         self.layer = torch.nn.Linear(6, 4)
         self.calls: list[tuple[int, int]] = []
 
-    def forward(self, grid: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+    def forward(self, grid: torch.Tensor, lengths: torch.Tensor, texts: torch.Tensor) -> torch.Tensor:
+        assert texts.shape == lengths.shape
         self.calls.append(tuple(grid.shape))
         real = (torch.arange(grid.shape[1])[None, :] < lengths[:, None]).float()
         states = self.words(grid) * real[:, :, None]
@@ -36,8 +39,8 @@ def packed(lengths: list[int], seed: int = 0) -> tuple[torch.Tensor, torch.Tenso
 def one_by_one(model: Mean, ids: torch.Tensor, offsets: torch.Tensor) -> torch.Tensor:
     return torch.cat(
         [
-            model(ids[a:b].long()[None], torch.tensor([b - a]))
-            for a, b in zip(offsets[:-1].tolist(), offsets[1:].tolist(), strict=True)
+            model(ids[a:b].long()[None], torch.tensor([b - a]), torch.tensor([number]))
+            for number, (a, b) in enumerate(pairwise(offsets.tolist()))
         ]
     )
 
@@ -82,6 +85,12 @@ def test_nothing_is_computed_again_without_gradients():
     with torch.no_grad():
         found = encode_texts(Mean(), ids, offsets, dimension=4, micro_tokens=16)
     assert not found.requires_grad
+
+
+def test_an_encoder_is_told_which_texts_it_has():
+    ids, offsets = packed(LENGTHS)
+    told = encode_texts(lambda grid, sizes, texts: texts[:, None].float(), ids, offsets, dimension=1, micro_tokens=16)
+    assert told[:, 0].tolist() == list(range(len(LENGTHS)))
 
 
 def test_texts_without_tokens_and_no_texts():

@@ -6,7 +6,7 @@ import numpy as np
 
 from kartoteka.keyphrases.dense import VectorArrays
 from kartoteka.ragged import pick
-from kartoteka.ranking.data import PairArrays
+from kartoteka.ranking.data import PairArrays, WordArrays
 from kartoteka.ranking.settings import RankerSettings
 from kartoteka.training.task import Batch, Share
 
@@ -23,9 +23,13 @@ def collate(
     `documents` int64 [1]: how many of these texts are documents. `positives` int64, `positive_offsets` int64
     [documents + 1]: their positives among all m candidates. `total` int64 [3]: n, m, and pairs of the global batch.
     `teacher` float32 [texts, d], or [0, 1] where nothing is distilled; `distil` float32 [1]: its weight at this step.
+    Where runs of words are learned, `word_first`, `word_last` int16, `word_labels` int8 [words, L] and `word_offsets`
+    int64 [texts + 1], see `spans.Words`; candidates have none. Where vectors are not learned there are no candidates.
     """
     right, right_offsets = pick(arrays.positives, arrays.positive_offsets, rows)
     candidates = np.unique(np.concatenate([right, draw_negatives(arrays, rows, share, settings.negatives)]))
+    if not settings.ranking_weight:
+        right, right_offsets, candidates = right[:0], np.zeros_like(right_offsets), candidates[:0]
     documents, own = share.of(rows), share.of(candidates)
     mine = share.of(np.arange(len(rows)))
     sizes = np.diff(right_offsets)[mine]
@@ -41,7 +45,7 @@ def collate(
                 _vectors(teacher.phrase_codes, teacher.phrase_scale, own),
             ]
         )
-    return {
+    batch = {
         "ids": np.concatenate([tokens, phrases]),
         "offsets": np.concatenate([token_offsets, token_offsets[-1] + phrase_offsets[1:]]),
         "documents": np.array([len(documents)], np.int64),
@@ -51,6 +55,7 @@ def collate(
         "teacher": wanted,
         "distil": np.array([weight], np.float32),
     }
+    return batch | _words(arrays.words, documents, len(own)) if arrays.words is not None else batch
 
 
 def draw_negatives(arrays: PairArrays, rows: np.ndarray, share: Share, count: int) -> np.ndarray:
@@ -59,6 +64,12 @@ def draw_negatives(arrays: PairArrays, rows: np.ndarray, share: Share, count: in
     of = np.repeat(np.arange(len(rows)), np.diff(offsets))
     shuffled = np.lexsort((share.random(1).random(len(pool)), of))
     return pool[shuffled[np.arange(len(pool)) - offsets[of] < count]]
+
+
+def _words(words: WordArrays, documents: np.ndarray, candidates: int) -> Batch:
+    found = words.of(documents)
+    offsets = np.concatenate([found.offsets, np.repeat(found.offsets[-1:], candidates)])
+    return {f"word_{name}": values for name, values in found._replace(offsets=offsets)._asdict().items()}
 
 
 def _vectors(codes: np.ndarray, scale: np.ndarray, rows: np.ndarray) -> np.ndarray:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import pyarrow as pa
@@ -14,6 +15,7 @@ from rich.console import Console
 
 from kartoteka.edition import BUILD, MANIFEST
 from kartoteka.encoding.models import resolve_model
+from kartoteka.encoding.spans import LONGEST
 from kartoteka.flow.build import Build, total_facts
 from kartoteka.flow.ledger import Completion
 from kartoteka.folders import describe, description, whole_folder
@@ -21,7 +23,8 @@ from kartoteka.keyphrases.archive import Archive
 from kartoteka.keyphrases.hashing import hash_words
 from kartoteka.keyphrases.settings import KeyphraseSettings
 from kartoteka.lexical.settings import LexicalSettings
-from kartoteka.ranking.pairs import CountPieces, Pairs, pairs_file, pieces_file, tokeniser_of
+from kartoteka.ragged import pick
+from kartoteka.ranking.pairs import WORD_COLUMNS, CountPieces, Pairs, pairs_file, pieces_file, tokeniser_of
 from kartoteka.ranking.settings import RankerSettings
 from kartoteka.ranking.split import Split
 from kartoteka.ranking.student import write_student
@@ -36,8 +39,28 @@ _DECIDES = {
     "neighbours", "pool", "separator", "max_document_tokens", "max_phrase_tokens", "validation_documents",
     "fusion_share", "seed", "student",
 }  # fmt: skip
+#: The files of `WordArrays`.
+_WORDS = (*WORD_COLUMNS, "word_offsets")
 _IDENTITY = ("ids.arrow", "surfaces.arrow", "doc_offsets.npy", "doc_phrases.npy")
 _PHRASES = 50_000
+
+
+class WordArrays(NamedTuple):
+    """The words that are read of n documents, m in all: the document i has the rows `offsets[i]:offsets[i + 1]`.
+
+    `first`, `last` int16 [m]: first and last token in the document. `labels` int8 [m, L]: see `labels.span_labels`.
+    `offsets` int64 [n + 1].
+    """
+
+    first: np.ndarray
+    last: np.ndarray
+    labels: np.ndarray
+    offsets: np.ndarray
+
+    def of(self, rows: np.ndarray) -> Self:
+        """Those of the documents `rows`."""
+        (first, offsets), (last, _), (labels, _) = (pick(values, self.offsets, rows) for values in self[:3])
+        return WordArrays(first, last, labels, offsets)
 
 
 class PairArrays(NamedTuple):
@@ -45,7 +68,7 @@ class PairArrays(NamedTuple):
 
     `numbers` int64 [n]: number among the annotated documents; `split` int8 [n]. `tokens` int32, `positives` and `pool`
     int32, `rank` int16 of each document (see `pairs.FindPairs`); `phrase_tokens` int32 of each phrase. `seen` uint64
-    [n]: hashes of the ids, sorted.
+    [n]: hashes of the ids, sorted. `words`: where runs of words are learned.
     """
 
     numbers: np.ndarray
@@ -60,6 +83,7 @@ class PairArrays(NamedTuple):
     phrase_tokens: np.ndarray
     phrase_offsets: np.ndarray
     seen: np.ndarray
+    words: WordArrays | None = None
 
     @property
     def training(self) -> np.ndarray:
@@ -82,7 +106,12 @@ def open_arrays(data: str) -> PairArrays:
     """Map the arrays in the folder `data`. Raises `ValueError` naming a file that is missing or torn."""
     folder = Storage(data).local(ARRAYS)
     description(folder, _KIND)
-    return PairArrays(*(np.load(folder / f"{name}.npy", mmap_mode="r") for name in PairArrays._fields))
+
+    def load(names: Sequence[str]) -> Iterator[np.ndarray]:
+        return (np.load(folder / f"{name}.npy", mmap_mode="r") for name in names)
+
+    words = WordArrays(*load(_WORDS)) if (folder / f"{_WORDS[0]}.npy").exists() else None
+    return PairArrays(*load(PairArrays._fields[:-1]), words)
 
 
 @lru_cache(maxsize=2)
@@ -122,7 +151,7 @@ def prepare(
     plan = {
         "archive": {name: stored[f"{ARCHIVE}/{name}"].sha256 for name in _IDENTITY},
         "encoder": {"name": model.name, "sha256": model.sha256},
-        "ranker": settings.model_dump(include=_DECIDES),
+        "ranker": settings.model_dump(include=_DECIDES) | {"spans": settings.span_weight > 0},
         "keyphrases": keyphrases.model_dump(include={"training_documents", "seed"}),
         "lexical": lexical.model_dump(),
     }
@@ -199,15 +228,15 @@ class WriteArrays:
     def __call__(self, storage: Storage) -> Completion:
         """Write them into the folder `arrays`."""
         documents = self.facts["training"] + self.facts["validation"]
-        kinds = {"tokens": np.int32, "positives": np.int32, "pool": np.int32, "rank": np.int16}
-        lengths = {name: self.facts[f"all_{'pool' if name == 'rank' else name}"] for name in kinds}
+        ragged = {name: some for name, some in _RAGGED.items() if some.fact in self.facts}
         with storage.folder(ARRAYS, whole=True) as place, whole_folder(place) as folder:
 
-            def create(name: str, kind: type, size: int) -> np.ndarray:
-                return np.lib.format.open_memmap(folder / f"{name}.npy", mode="w+", dtype=kind, shape=(size,))
+            def create(name: str, kind: type, *shape: int) -> np.ndarray:
+                return np.lib.format.open_memmap(folder / f"{name}.npy", mode="w+", dtype=kind, shape=shape)
 
-            flat = {name: create(name, kind, lengths[name]) for name, kind in kinds.items()}
-            offsets = {name: create(_OFFSETS[name], np.int64, documents + 1) for name in _OFFSETS}
+            flat = {name: create(name, some.kind, self.facts[some.fact], *some.shape) for name, some in ragged.items()}
+            names = {some.offsets for some in ragged.values()}
+            offsets = {name: create(name, np.int64, documents + 1) for name in names}
             single = {"numbers": create("numbers", np.int64, documents), "split": create("split", np.int8, documents)}
             row, ids = 0, []
             for part in self.parts:
@@ -216,7 +245,7 @@ class WriteArrays:
                 single["split"][row : row + pairs.num_rows] = pairs["split"].to_numpy()
                 ids.append(hash_words(pairs["id"].to_pylist()))
                 for name, values in flat.items():
-                    _append(pairs[name], values, offsets.get(name, offsets["pool"]), row)
+                    _append(pairs[name], values, offsets[ragged[name].offsets], row)
                 row += pairs.num_rows
             for values in (*flat.values(), *offsets.values(), *single.values()):
                 values.flush()
@@ -234,15 +263,32 @@ class WriteArrays:
         np.save(folder / "phrase_offsets.npy", np.concatenate([[0], np.cumsum(lengths)]))
 
 
-_OFFSETS = {"tokens": "token_offsets", "positives": "positive_offsets", "pool": "pool_offsets"}
+class _Ragged(NamedTuple):
+    """A ragged array: type and shape of its values, its offsets, and the fact that counts its values."""
+
+    kind: type
+    offsets: str
+    fact: str
+    shape: tuple[int, ...] = ()
+
+
+_RAGGED = {
+    "tokens": _Ragged(np.int32, "token_offsets", "all_tokens"),
+    "positives": _Ragged(np.int32, "positive_offsets", "all_positives"),
+    "pool": _Ragged(np.int32, "pool_offsets", "all_pool"),
+    "rank": _Ragged(np.int16, "pool_offsets", "all_pool"),
+    "word_first": _Ragged(np.int16, "word_offsets", "all_words"),
+    "word_last": _Ragged(np.int16, "word_offsets", "all_words"),
+    "word_labels": _Ragged(np.int8, "word_offsets", "all_words", (LONGEST,)),
+}
 
 
 def _append(column: pa.ChunkedArray, values: np.ndarray, offsets: np.ndarray, row: int) -> None:
-    """Put the lists of `column` behind those of the rows before `row`."""
+    """Put the lists of `column` behind those of the rows before `row`; the rows of a matrix lie flat in their list."""
     lists = column.combine_chunks()
-    starts = lists.offsets.to_numpy()
+    starts = lists.offsets.to_numpy() // math.prod(values.shape[1:])
     base = offsets[row]
-    values[base : base + starts[-1] - starts[0]] = lists.flatten().to_numpy()
+    values[base : base + starts[-1] - starts[0]] = lists.flatten().to_numpy().reshape(-1, *values.shape[1:])
     offsets[row : row + len(starts)] = base + starts - starts[0]
 
 

@@ -2,7 +2,9 @@
 
 `encoder/`: the trained model, a plain sentence-transformers directory with float16 weights. `fusion-HASH.npz`: the
 fusion of features fitted with it (`keyphrases.ranker.Ranker`), where one has been fitted. `seen.npy`: hashes of the ids
-of the documents that the encoder has seen, sorted. `ranker.json`: what all this is, with hashes. `README.md`: the card.
+of the documents that the encoder has seen, sorted. `spans.safetensors`: what scores spans of words from the encoder's
+token states (`encoding.spans.SpanHead`), where that was learned. `ranker.json`: what all this is, with hashes.
+`README.md`: the card.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ import numpy as np
 import orjson
 
 from kartoteka.encoding.models import resolve_model
+from kartoteka.encoding.spans import SpanHead, read_head, write_head
 from kartoteka.keyphrases.hashing import hash_words
 from kartoteka.keyphrases.ranker import Ranker
 
@@ -30,6 +33,7 @@ KIND = "kartoteka-ranker"
 DESCRIPTION = "ranker.json"
 ENCODER = "encoder"
 SEEN = "seen.npy"
+SPANS = "spans.safetensors"
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,7 @@ class RankerFiles:
     """A ranker's directory, checked.
 
     `encoder` is its model; as in training, `separator` stands between title and abstract, and phrases are cut to
-    `phrase_tokens`.
+    `phrase_tokens`. `spans`: the head that scores spans (`encoding.spans.read_head`), if it has one.
     """
 
     folder: Path
@@ -47,11 +51,18 @@ class RankerFiles:
     phrase_tokens: int
     fusion: Path | None
     fusion_sha256: str | None
+    spans: Path | None = None
+    spans_sha256: str | None = None
 
     @property
     def identity(self) -> dict[str, str | None]:
         """What decides an edition made with it."""
-        return {"name": self.folder.name, "encoder": self.encoder_sha256, "fusion": self.fusion_sha256}
+        return {
+            "name": self.folder.name,
+            "encoder": self.encoder_sha256,
+            "fusion": self.fusion_sha256,
+            "spans": self.spans_sha256,
+        }
 
     def has_seen(self, ids: list[str]) -> np.ndarray:
         """Which documents the encoder was trained on or chosen by, bool [n]."""
@@ -69,6 +80,7 @@ def write_ranker(
     settings: RankerSettings,
     seen: np.ndarray,
     about: dict[str, Any],
+    head: SpanHead | None = None,
 ) -> None:
     """Write the directory of a `transformer` trained under `settings`; tokeniser and modules are those of `model`.
 
@@ -84,8 +96,13 @@ def write_ranker(
     }
     save_file(weights, encoder / "model.safetensors", metadata={"format": "pt"})
     np.save(folder / SEEN, np.asarray(seen, np.uint64))
+    if head is not None:
+        write_head(folder / SPANS, head)
     names = sorted(file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file())
-    values = {"separator": settings.separator, "phrase_tokens": settings.max_phrase_tokens, "fusion": None}
+    values = {
+        "separator": settings.separator, "phrase_tokens": settings.max_phrase_tokens, "fusion": None,
+        "spans": SPANS if head is not None else None,
+    }  # fmt: skip
     _describe(folder, values | {"about": about, "files": {name: _sha256(folder / name) for name in names}})
 
 
@@ -132,6 +149,9 @@ def open_ranker(path: str) -> RankerFiles:
     fusion = folder / values["fusion"] if values["fusion"] else None
     if fusion is not None:
         Ranker.open(fusion)
+    spans = values.get("spans")  # a ranker of an earlier version does not say
+    if spans is not None:
+        read_head(folder / spans)
     return RankerFiles(
         folder,
         folder / ENCODER,
@@ -140,6 +160,8 @@ def open_ranker(path: str) -> RankerFiles:
         values["phrase_tokens"],
         fusion,
         values["files"].get(values["fusion"]),
+        folder / spans if spans is not None else None,
+        values["files"].get(spans),
     )
 
 

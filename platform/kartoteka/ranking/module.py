@@ -1,7 +1,8 @@
-"""The ranker as it is trained: one transformer for documents and phrases, its pooling, unit vectors."""
+"""The ranker as it is trained: one transformer for documents and phrases, its unit vectors, its scores of spans."""
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from kartoteka.encoding.models import resolve_model
 from kartoteka.encoding.pooling import normalise, pool
 from kartoteka.encoding.transformer import load_transformer
 from kartoteka.ranking.settings import RankerSettings
+from kartoteka.ranking.spans import Judge, SpanScorer, Words, span_losses
 from kartoteka.training.contrastive import encode_texts
 from kartoteka.training.gather import dealt, gather, world
 from kartoteka.training.losses import distillation, masked_mnr
@@ -28,39 +30,60 @@ class RankerModule(torch.nn.Module):
         self.poolings = files.poolings
         self.settings = settings
         self.dimension = self.transformer.config.hidden_size * len(files.poolings)
+        self.scorer = SpanScorer(self.transformer.config.hidden_size) if settings.span_weight else None
 
     def forward(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Any]]:
         """(loss, figures) of one worker's part; the mean over the workers is that of the global batch."""
-        vectors = self.encode(batch["ids"], batch["offsets"])
+        settings, count = self.settings, int(batch["documents"])
+        n, m, _ = (int(number) for number in batch["total"])
+        words = Words(*(batch[f"word_{name}"] for name in Words._fields)) if self.scorer else None
+        found = self.encode(batch["ids"], batch["offsets"], words, span_losses)
+        vectors = found[:, : self.dimension]
+        figures = {"distillation": found.new_zeros(())}
+        if len(batch["teacher"]):
+            figures["distillation"] = distillation(vectors, batch["teacher"], total=(n + m) / world())
+        loss = batch["distil"][0] * figures["distillation"]
+        if settings.ranking_weight:
+            figures |= {"ranking": self._ranking(vectors, batch), "candidates": torch.tensor(float(m))}
+            loss = loss + settings.ranking_weight * figures["ranking"]
+        if self.scorer:
+            figures["spans"] = found[:count, self.dimension].sum() * world() / n
+            loss = loss + settings.span_weight * figures["spans"]
+        return loss, {name: value.detach() for name, value in figures.items()}
+
+    def _ranking(self, vectors: Tensor, batch: dict[str, Tensor]) -> Tensor:
+        """The loss of the vectors: each document's own phrases among all candidates of the global batch."""
         count = int(batch["documents"])
-        n, m, pairs = (int(number) for number in batch["total"])
+        _, m, pairs = (int(number) for number in batch["total"])
         candidates = dealt(gather(vectors[count:]))
         positives = _matrix(batch["positives"], batch["positive_offsets"], m)
-        ranking = masked_mnr(
+        return masked_mnr(
             vectors[:count], candidates, positives, self.settings.temperature,
             masked=self.settings.masked, total=max(pairs, 1) / world(),
         )  # fmt: skip
-        distance = ranking.new_zeros(())
-        if len(batch["teacher"]):
-            distance = distillation(vectors, batch["teacher"], total=(n + m) / world())
-        figures = {"ranking": ranking.detach(), "distillation": distance.detach(), "candidates": float(m)}
-        return ranking + batch["distil"][0] * distance, figures
 
-    def encode(self, ids: Tensor, offsets: Tensor) -> Tensor:
-        """Unit vectors float32 [n, d] of packed texts (see `encode_texts`); every worker must call it equally often."""
+    def encode(self, ids: Tensor, offsets: Tensor, words: Words | None = None, judge: Judge = span_losses) -> Tensor:
+        """Unit vectors float32 [n, d] of packed texts (see `encode_texts`); every worker must call it equally often.
+
+        With `words` they have one column more: what `judge` says of the scores of each text's spans.
+        """
         settings = self.settings
         return encode_texts(
-            self._encode, ids, offsets, dimension=self.dimension, micro_tokens=settings.micro_tokens,
-            kept_tokens=settings.kept_tokens,
+            partial(self._encode, words, judge), ids, offsets, dimension=self.dimension + (words is not None),
+            micro_tokens=settings.micro_tokens, kept_tokens=settings.kept_tokens,
         )  # fmt: skip
 
-    def _encode(self, grid: Tensor, lengths: Tensor) -> Tensor:
+    def _encode(self, words: Words | None, judge: Judge, grid: Tensor, lengths: Tensor, texts: Tensor) -> Tensor:
         width = grid.shape[1]
         real = torch.arange(width, device=grid.device)[None, :] < lengths[:, None]
         # Without padding there is nothing to mask, and attention is faster without a mask.
         mask = None if bool(real.all()) else real.long()
-        states = self.transformer(input_ids=grid, attention_mask=mask).last_hidden_state
-        return normalise(pool(states[real], lengths.tolist(), self.poolings))
+        states = self.transformer(input_ids=grid, attention_mask=mask).last_hidden_state[real]
+        vectors = normalise(pool(states, lengths.tolist(), self.poolings))
+        if words is None:
+            return vectors
+        own = words.of(texts)
+        return torch.cat([vectors, judge(self.scorer(states, lengths, own), own)[:, None]], dim=1)
 
 
 def _matrix(positives: Tensor, offsets: Tensor, candidates: int) -> Tensor:

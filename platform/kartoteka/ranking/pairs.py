@@ -27,6 +27,7 @@ from kartoteka.keyphrases.settings import KeyphraseSettings
 from kartoteka.keyphrases.twins import find_carriers, find_twins
 from kartoteka.lexical.index import ShardedIndex
 from kartoteka.lexical.settings import LexicalSettings
+from kartoteka.ranking.labels import RIGHT, LabelSpans
 from kartoteka.ranking.settings import RankerSettings
 from kartoteka.ranking.split import Split, split_of
 from kartoteka.stages.analyse import stems_of
@@ -34,6 +35,8 @@ from kartoteka.stages.embed import texts_of
 from kartoteka.storage import Storage
 
 _COLUMNS = ["id", "title", "abstract", "lang", "keyphrases"]
+#: What is kept of documents' words where their runs are learned.
+WORD_COLUMNS = ("word_first", "word_last", "word_labels")
 _USED = (Split.TRAINING, Split.VALIDATION)
 
 
@@ -46,11 +49,12 @@ def tokeniser_of(model: str, max_tokens: int) -> TextTokeniser:
 
 @dataclass
 class Tokenise(Step):
-    """Adds `tokens`: the model's token ids of each document."""
+    """Adds `tokens`: the model's token ids of each document; `word_first`, `word_last` too if `words` are placed."""
 
     model: str
     separator: str
     max_tokens: int
+    words: bool = False
     name = "tokenise"
 
     def open(self) -> None:
@@ -59,8 +63,13 @@ class Tokenise(Step):
 
     def apply(self, rows: pa.Table) -> pa.Table:
         """Tokenise title and abstract."""
-        tokens = self.tokeniser(texts_of(rows, self.separator))
-        return rows.append_column("tokens", pa.LargeListArray.from_arrays(tokens.offsets, tokens.ids))
+        texts = texts_of(rows, self.separator)
+        if not self.words:
+            tokens = self.tokeniser(texts)
+            return _with_lists(rows, {"tokens": tokens.ids}, tokens.offsets)
+        tokens, places = self.tokeniser.with_words(texts, self.separator)
+        rows = _with_lists(rows, {"tokens": tokens.ids}, tokens.offsets)
+        return _with_lists(rows, {"word_first": places.first, "word_last": places.last}, places.offsets)
 
 
 @dataclass
@@ -197,21 +206,26 @@ class Pairs(_OfEdition):
         lexical: LexicalSettings,
     ) -> None:
         self.edition = edition
+        self.spans = settings.span_weight > 0
         self.steps = [
-            Tokenise(student, settings.separator, settings.max_document_tokens),
+            Tokenise(student, settings.separator, settings.max_document_tokens, self.spans),
             FindPairs(edition, settings, keyphrases, lexical),
+            *([LabelSpans(edition)] if self.spans else []),
         ]
 
     def write(self, storage: Storage, part: str, rows: pa.Table, refused: pa.Table) -> Completion:
         """Put the pairs of the part into the build."""
         split = rows["split"].to_numpy()
         kept = rows.filter(pa.array(np.isin(split, _USED))).select(
-            ["id", "own", "split", "tokens", "positives", "pool", "rank"]
+            ["id", "own", "split", "tokens", "positives", "pool", "rank", *(WORD_COLUMNS if self.spans else ())]
         )
         storage.put_table(pairs_file(part), kept)
         facts = {kind.name.lower(): int((split == kind).sum()) for kind in Split}
         for name in ("tokens", "positives", "pool"):
-            facts[f"all_{name}"] = len(kept[name].combine_chunks().flatten())
+            facts[f"all_{name}"] = _values(kept[name])
+        if self.spans:
+            labels = kept["word_labels"].combine_chunks().flatten().to_numpy()
+            facts |= {"all_words": _values(kept["word_first"]), "all_spans": int((labels == RIGHT).sum())}
         return Completion(part, rows.num_rows, kept.num_rows, facts=facts)
 
 
@@ -223,6 +237,17 @@ def pieces_file(part: str) -> str:
 def pairs_file(part: str) -> str:
     """The pairs of a part."""
     return f"{BUILD}/pairs/{part}.parquet"
+
+
+def _with_lists(rows: pa.Table, columns: dict[str, np.ndarray], offsets: np.ndarray) -> pa.Table:
+    """`rows` with columns of lists, cut out of flat values at `offsets`."""
+    for name, values in columns.items():
+        rows = rows.append_column(name, pa.LargeListArray.from_arrays(offsets, values))
+    return rows
+
+
+def _values(lists: pa.ChunkedArray) -> int:
+    return len(lists.combine_chunks().flatten())
 
 
 def _lists(values: Sequence[np.ndarray], kind: type) -> pa.LargeListArray:

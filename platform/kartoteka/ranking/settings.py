@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from typing import Self
+
+from pydantic import Field, model_validator
 
 from kartoteka.settings import Settings
 
@@ -26,25 +28,31 @@ class RankerSettings(Settings):
 
     Pairs: `neighbours` nearest annotated documents by BM25 are asked for phrases; the first `pool` of those that the
     document does not carry, by summed score, are kept, and `negatives` of them are drawn anew at each step. Texts are
-    title, `separator`, abstract, cut to `max_document_tokens`; phrases are cut to `max_phrase_tokens`.
+    title, `separator`, abstract, cut to `max_document_tokens` and to what the model reads; phrases are cut to
+    `max_phrase_tokens`.
 
-    Loss: `temperature`, `masked` (the paper's; else plain multiple negatives ranking), and at first the distance to the
-    edition's own vectors with `distil_weight`, which falls to 0 in `distil_steps` steps.
+    Loss: `ranking_weight` times that of the vectors (`temperature`, `masked`: the paper's, else plain multiple
+    negatives ranking), `span_weight` times that of the scores of spans (`ranking.spans`), and at first the distance to
+    the edition's own vectors with `distil_weight`, which falls to 0 in `distil_steps` steps. Without `ranking_weight`
+    no candidates are encoded; without `span_weight` nothing is made for spans, and the model has no head for them.
 
     Memory of a worker: micro-batches of `micro_tokens`, activations of `kept_tokens` (see `encode_texts`).
 
-    `validation_documents`, at most a tenth of all, decide which weights are best, by F1@5. At most `fusion_share`
-    of all are left alone for the fusion, which must be fitted on documents that the encoder has not seen.
+    `validation_documents`, at most a tenth of all, decide which weights are best (`validation.validate`). At most
+    `fusion_share` of all are left alone for the fusion, which must be fitted on documents that the encoder has not
+    seen.
     """
 
     neighbours: int = Field(50, ge=1, le=1000)
     pool: int = Field(200, ge=1)
     negatives: int = Field(8, ge=0)
     separator: str = ". "
-    max_document_tokens: int = Field(128, ge=8)
+    max_document_tokens: int = Field(256, ge=8)
     max_phrase_tokens: int = Field(16, ge=4)
     temperature: float = Field(0.05, gt=0)
     masked: bool = True
+    ranking_weight: float = Field(1.0, ge=0)
+    span_weight: float = Field(1.0, ge=0)
     distil_weight: float = Field(0.0, ge=0)
     distil_steps: int = Field(200, ge=1)
     micro_tokens: int = Field(2048, ge=16)
@@ -53,3 +61,9 @@ class RankerSettings(Settings):
     fusion_share: float = Field(0.25, ge=0, lt=1)
     seed: int = Field(0, ge=0)
     student: StudentSettings = StudentSettings()
+
+    @model_validator(mode="after")
+    def _something_is_learned(self) -> Self:
+        if not self.ranking_weight and not self.span_weight:
+            raise ValueError("`ranking_weight` and `span_weight` are both 0: there is nothing to learn")
+        return self

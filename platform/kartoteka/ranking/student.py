@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from kartoteka.encoding.encoder import positions
 from kartoteka.encoding.models import ModelFiles
 from kartoteka.encoding.transformer import load_tokenizer, load_transformer
 from kartoteka.ranking.settings import StudentSettings
@@ -20,7 +21,9 @@ from kartoteka.ranking.settings import StudentSettings
 def write_student(
     files: ModelFiles, folder: Path, settings: StudentSettings, max_tokens: int, uses: np.ndarray | None = None
 ) -> None:
-    """Write what `settings` keep of the model `files` into `folder`, which exists; it reads `max_tokens` of a text.
+    """Write what `settings` keep of the model `files` into `folder`, which exists.
+
+    It reads `max_tokens` of a text, or as many as it has positions for, and as its tokeniser allows.
 
     `uses` int64 [vocabulary]: how often the archive has each piece, needed where the vocabulary is cut. Raises
     `ValueError` when the model is of a kind, or has too few layers, for what is asked.
@@ -28,7 +31,7 @@ def write_student(
     if files.dense:
         raise ValueError(f"encoder: {files.name} has a Dense module; the ranker trains a transformer and its pooling")
     model = load_transformer(files)
-    tokenizer, _ = load_tokenizer(files)
+    tokenizer, limit = load_tokenizer(files)
     config = model.config
     pad = config.pad_token_id or 0
     description = json.loads(tokenizer.to_str())
@@ -50,6 +53,7 @@ def write_student(
     config.hidden_dropout_prob = config.attention_probs_dropout_prob = settings.dropout
     model.pooler = None
     model.save_pretrained(folder)
+    max_tokens = min(filter(None, (max_tokens, limit, positions(config))))
     write_tokenizer(description, folder, files, pad, max_tokens)
     write_modules(folder, files, config.hidden_size, max_tokens)
 

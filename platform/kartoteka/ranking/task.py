@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from kartoteka.encoding.spans import LONGEST
 from kartoteka.keyphrases.dense import VectorArrays, open_vectors
 from kartoteka.keyphrases.settings import KeyphraseSettings
 from kartoteka.lexical.settings import LexicalSettings
@@ -35,7 +36,7 @@ class RankerTask(Task):
     lexical: LexicalSettings
 
     name = "ranker"
-    metric = "f1_at_5"
+    metric = "quality"
 
     def __post_init__(self) -> None:
         for field in ("edition", "encoder"):  # the workers run elsewhere
@@ -86,7 +87,8 @@ class RankerTask(Task):
         }
         student = data.data_of(run).local(data.STUDENT)
         seen = data.open_arrays(_data(run)).seen
-        write_ranker(folder, module.transformer, student, self.settings, seen, about)
+        head = module.scorer.head() if module.scorer else None
+        write_ranker(folder, module.transformer, student, self.settings, seen, about, head)
 
     def card(self, run: Storage) -> dict[str, Any]:
         """What a reader of the model card must know."""
@@ -101,6 +103,7 @@ class RankerTask(Task):
                 f"{facts['validation']:,} others chose the best weights",
                 f"{facts['fusion']:,} were left alone for the fusion of features, and {facts['aside']:,} set aside: "
                 "without a keyphrase that the archive keeps, or twins of a document that had to stay unseen",
+                *self._spans(facts),
             ],
             "intended": (
                 "Ranking keyphrases of similar documents for a title and abstract of the same kind: the cosine of the "
@@ -115,6 +118,15 @@ class RankerTask(Task):
             "license": "that of the base model",
             "languages": languages,
         }
+
+    def _spans(self, facts: dict[str, int]) -> list[str]:
+        """What the card says of the scores of spans, in no line or one."""
+        if not self.settings.span_weight:
+            return []
+        return [
+            f"of {facts['all_words']:,} words in these texts {facts['all_spans']:,} begin one of the document's own "
+            f"keyphrases: `spans.safetensors` scores runs of up to {LONGEST} words by that"
+        ]
 
     def _teacher(self, run: Storage) -> VectorArrays:
         """The edition's own vectors. Raises `ValueError` where it has none, or of another length than the model's."""

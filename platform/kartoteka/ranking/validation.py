@@ -1,4 +1,4 @@
-"""How well the encoder ranks the pools of documents it does not learn from."""
+"""How well the encoder ranks pools and spans of documents it does not learn from."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from kartoteka.ragged import pick
+from kartoteka.ranking.spans import Words, span_precisions
 from kartoteka.training.gather import dealt, gather
 
 if TYPE_CHECKING:
@@ -23,9 +24,35 @@ FIGURES = ("f1_at_5", "f1_at_5_of_5_neighbours", "recall_at_10", "pool_recall")
 
 
 def validate(arrays: PairArrays, module: RankerModule, share: Share) -> dict[str, Part]:
-    """The mean of each of `figures_of` over the validation documents."""
-    found = figures_of(arrays, module, share)
-    return {name: (float(total), float(len(found))) for name, total in zip(FIGURES, found.sum(0), strict=True)}
+    """The means over the validation documents of what is learned, and `quality`, by which weights are chosen.
+
+    Of the vectors each of `figures_of`; of the scores of spans `span_ap`, over the documents in which one is right.
+    `quality`: the mean of `f1_at_5` and `span_ap`, or the one of them that is learned.
+    """
+    rows = arrays.validation
+    mine, parts, chosen = share.of(rows), {}, []
+    if module.settings.ranking_weight:
+        found = figures_of(arrays, module, share)
+        parts |= {name: (float(total), float(len(found))) for name, total in zip(FIGURES, found.sum(0), strict=True)}
+        chosen.append(parts["f1_at_5"][0] / len(rows))
+    if module.settings.span_weight:
+        precisions = precisions_of(arrays, module, share)
+        with_spans = np.array([(arrays.words.of(rows[i : i + 1]).labels > 0).any() for i in range(len(rows))])
+        parts["span_ap"] = (float(precisions.sum()), float(share.of(with_spans).sum()))
+        chosen.append(parts["span_ap"][0] / max(int(with_spans.sum()), 1))
+    # Of each its share of the whole mean: so the sum over the workers is the mean of the two means.
+    parts["quality"] = (float(np.mean(chosen)), len(mine) / len(rows))
+    return parts
+
+
+@torch.no_grad()
+def precisions_of(arrays: PairArrays, module: RankerModule, share: Share) -> np.ndarray:
+    """The average precision of the spans of this worker's validation documents, float64 [n]; 0 where none is right."""
+    mine = share.of(arrays.validation)
+    device = next(module.parameters()).device
+    words = Words(*(torch.from_numpy(values).to(device) for values in arrays.words.of(mine)))
+    found = _encode(module, arrays.tokens, arrays.token_offsets, mine, device, words)
+    return found[:, -1].double().cpu().numpy()
 
 
 @torch.no_grad()
@@ -67,7 +94,12 @@ def f1(right: np.ndarray, wanted: int) -> float:
 
 
 def _encode(
-    module: RankerModule, tokens: np.ndarray, offsets: np.ndarray, rows: np.ndarray, device: torch.device
+    module: RankerModule,
+    tokens: np.ndarray,
+    offsets: np.ndarray,
+    rows: np.ndarray,
+    device: torch.device,
+    words: Words | None = None,
 ) -> torch.Tensor:
-    ids, bounds = pick(tokens, offsets, rows)
-    return module.encode(torch.from_numpy(ids).to(device), torch.from_numpy(bounds).to(device))
+    ids, bounds = (torch.from_numpy(values).to(device) for values in pick(tokens, offsets, rows))
+    return module.encode(ids, bounds, words, span_precisions)

@@ -28,10 +28,10 @@ class SentimentModel(torch.nn.Module):
         self.last = last_layer(self.model)
         self.dimension = self.last.in_features
 
-    def forward(self, grid: Tensor, lengths: Tensor) -> Tensor:
+    def forward(self, grid: Tensor, lengths: Tensor, texts: Tensor) -> Tensor:
         """Token ids int64 [b, width], real up to `lengths` int64 [b] -> float32 [b, 3 + d].
 
-        Logits in the order of `CLASSES`, then the unit vector.
+        Logits in the order of `CLASSES`, then the unit vector. Which `texts` these are is all one here.
         """
         real = torch.arange(grid.shape[1], device=grid.device)[None, :] < lengths[:, None]
         entered: list[Tensor] = []

@@ -18,8 +18,9 @@ from torch.utils.checkpoint import checkpoint
 from kartoteka.encoding.batches import plan_batches
 from kartoteka.training.gather import largest
 
-#: (token ids int64 [b, width], lengths int64 [b]) -> vectors [b, d]; what is behind a text's length is padding.
-Encode = Callable[[Tensor, Tensor], Tensor]
+#: (token ids int64 [b, width], lengths int64 [b], numbers int64 [b]) -> vectors [b, d]. What is behind a text's length
+#: is padding; the numbers say which of the n texts these are, n itself being a made-up one.
+Encode = Callable[[Tensor, Tensor, Tensor], Tensor]
 _ALL = 1 << 30
 
 
@@ -46,11 +47,11 @@ def encode_texts(
     vectors = []
     for number in range(count):
         batch = batches[number] if number < len(batches) else np.zeros(0, np.int64)
-        grid, sizes = _grid(ids, offsets, torch.from_numpy(batch).to(ids.device))
+        made = _grid(ids, offsets, torch.from_numpy(batch).to(ids.device))
         if number < -kept or not torch.is_grad_enabled():
-            vectors.append(encode(grid, sizes))
+            vectors.append(encode(*made))
         else:
-            vectors.append(checkpoint(encode, grid, sizes, use_reentrant=False))
+            vectors.append(checkpoint(encode, *made, use_reentrant=False))
     place = np.full(len(lengths), -1, np.int64)
     order = np.concatenate([np.zeros(0, np.int64), *batches])
     place[order] = np.arange(len(order))
@@ -64,15 +65,16 @@ def encode_texts(
     return found[torch.from_numpy(place).to(ids.device)]
 
 
-def _grid(ids: Tensor, offsets: Tensor, batch: Tensor) -> tuple[Tensor, Tensor]:
-    """The texts numbered in `batch` as rows of a matrix as wide as the longest, filled up with 0; and their lengths.
+def _grid(ids: Tensor, offsets: Tensor, batch: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The texts numbered in `batch`: rows of a matrix as wide as the longest, filled up with 0; lengths; numbers.
 
     No text gives a made-up one of a single token.
     """
     if not len(batch):
-        return torch.zeros(1, 1, dtype=torch.int64, device=ids.device), torch.ones(1, dtype=torch.int64).to(ids.device)
+        none = torch.zeros(1, dtype=torch.int64, device=ids.device)
+        return none[None], none + 1, none + len(offsets) - 1
     starts, sizes = offsets[batch], offsets[batch + 1] - offsets[batch]
     columns = torch.arange(int(sizes.max()), device=ids.device)[None, :]
     real = columns < sizes[:, None]
     places = torch.where(real, starts[:, None] + columns, 0)
-    return torch.where(real, ids[places].long(), 0), sizes
+    return torch.where(real, ids[places].long(), 0), sizes, batch
