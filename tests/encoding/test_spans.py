@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from span_heads import random_head
 
 from kartoteka.encoding.spans import (
     BOUND,
     LONGEST,
     MISSING,
-    SpanHead,
     WordPlaces,
     place_words,
     read_head,
@@ -21,12 +21,6 @@ from kartoteka.encoding.spans import (
     write_head,
 )
 from kartoteka.text.words import lower_words, stem_words, stems
-
-
-def head_of(width: int = 7) -> SpanHead:
-    random = np.random.default_rng(0)
-    shapes = ((LONGEST, width), (LONGEST, width), (LONGEST,))
-    return SpanHead(*(random.normal(size=shape).astype(np.float32) for shape in shapes))
 
 
 @given(
@@ -42,7 +36,7 @@ def test_words_are_those_of_the_stems_of_title_then_abstract(title: str, abstrac
 
 def test_scores_are_those_of_the_formula() -> None:
     random = np.random.default_rng(1)
-    head, sizes = head_of(), [9, 0, 4, 6]
+    head, sizes = random_head(7), [9, 0, 4, 6]
     states = [random.normal(size=(size, 7)).astype(np.float32) for size in sizes]
     first = [np.array(some, np.int16) for some in ([1, 2, 4, 5, 6, 7], [], [], [1, 3])]
     last = [np.array(some, np.int16) for some in ([1, 3, 4, 5, 6, 8], [], [], [2, 4])]
@@ -88,8 +82,8 @@ def test_a_word_without_a_token_stands_at_the_next() -> None:
 
 
 def test_a_head_on_disk_is_read_as_it_was(tmp_path: Path) -> None:
-    write_head(tmp_path / "spans.safetensors", head_of())
-    for ours, theirs in zip(read_head(tmp_path / "spans.safetensors"), head_of(), strict=True):
+    write_head(tmp_path / "spans.safetensors", random_head(7))
+    for ours, theirs in zip(read_head(tmp_path / "spans.safetensors"), random_head(7), strict=True):
         np.testing.assert_array_equal(ours, theirs)
         assert ours.dtype == np.float32
 
@@ -102,7 +96,7 @@ def test_a_file_that_is_no_head_is_named(tmp_path: Path) -> None:
     (tmp_path / "torn.safetensors").write_bytes(b"torn")
     with pytest.raises(ValueError, match=r"torn\.safetensors"):
         read_head(tmp_path / "torn.safetensors")
-    head = head_of()._asdict()
+    head = random_head(7)._asdict()
     for number, wrong in enumerate(
         [head | {"bias": head["bias"][1:]}, head | {"last": head["last"][:, 1:]}, {"bias": head["bias"]},
          head | {"more": head["bias"]}, {name: values.astype(np.float16) for name, values in head.items()}]

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from encoding.span_heads import random_head
 from reindexing import records
 from typer.testing import CliRunner
 
@@ -18,9 +19,11 @@ from kartoteka import edition as editions
 from kartoteka.card import cards
 from kartoteka.encoding.encoder import Encoder, load_encoder
 from kartoteka.encoding.models import resolve_model
+from kartoteka.encoding.spans import read_head, span_scores
 from kartoteka.keyphrases.dense import TRAINED, open_vectors
 from kartoteka.keyphrases.hashing import hash_words
 from kartoteka.keyphrases.ranker import Ranker
+from kartoteka.keyphrases.spans import SPANS, Trained
 from kartoteka.online.index import SearchIndex
 from kartoteka.online.keyphrases import Indexer
 from kartoteka.ranking.directory import RankerFiles, open_ranker, write_ranker
@@ -35,14 +38,15 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.fixture
 def ranker(tiny_encoder: Path, tmp_path: Path) -> Path:
-    """A ranker of one layer, as training would export it, that has seen the first 40 documents."""
+    """A ranker of one layer, with a head for spans, as training would export it, that has seen 40 documents."""
     student, folder = tmp_path / "student", tmp_path / "model"
     student.mkdir()
     folder.mkdir()
     write_student(resolve_model(str(tiny_encoder)), student, StudentSettings(layers=[1]), 64)
     seen = np.sort(hash_words([row["id"] for row in records(40)]))
     settings = RankerSettings(separator=" | ")
-    write_ranker(folder, RankerModule(student, settings).transformer, student, settings, seen, {})
+    transformer = RankerModule(student, settings).transformer
+    write_ranker(folder, transformer, student, settings, seen, {}, random_head(transformer.config.hidden_size))
     return folder
 
 
@@ -69,7 +73,7 @@ def test_an_edition_beside_a_trained_encoder(
     unseen = [row["id"] for row in rows if row["keyphrases"] and row["id"] not in seen]
     assert edition.manifest["quality"]["documents"] == len(unseen)
     names = Ranker.open(place / RANKER).names
-    assert set(TRAINED) < set(names)
+    assert set(TRAINED) | set(SPANS) < set(names)
     assert "sum_2" in names  # neighbours by words, by the edition's vectors, by the ranker's
 
     vectors = open_vectors(place / "ranker" / "trained")
@@ -102,7 +106,21 @@ def online_is_as_written(place: Path, ranker: RankerFiles, encoder: Encoder, row
     with pytest.raises(ValueError, match="trained: this edition was made with a trained ranker"):
         indexer.suggest(values, vectors)
     texts = [f"{value['title']}{ranker.separator}{value['abstract']}" for value in values]
-    found = indexer.suggest(values, vectors, load_encoder(str(ranker.encoder)).encode(texts))
+    reader, head = load_encoder(str(ranker.encoder)), read_head(ranker.spans)
+    tokens, places = reader.tokenise_words(texts, ranker.separator)
+    trained, products = reader.project(tokens, head.projection)
+    spans = span_scores(products, head.bias, tokens.offsets, places)
+    for wrong, message in (
+        (Trained(trained), "trained: this edition was made with span scores"),
+        (Trained(trained[1:], spans), "trained: 199 for 200 documents"),
+        (Trained(trained, spans.slice(0, 199)), "trained: spans of 199 for 200 documents"),
+        (Trained(trained, spans._replace(scores=spans.scores[:, 1:])), "trained: dimension 4"),
+        (Trained(trained, spans._replace(scores=np.full_like(spans.scores, np.nan))), "trained: row 0"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            indexer.suggest(values, vectors, wrong)
+    indexer.warm_up()
+    found = indexer.suggest(values, vectors, Trained(trained, spans))
     edition = editions.open(place)
     written = edition.table("keyphrases").to_table()["keyphrases"].to_pylist()
     for some, others in zip(found, written, strict=True):

@@ -11,15 +11,18 @@ import pytest
 from keyphrases.keyphrase_worlds import build_suggester, table
 from ranking.ranking_worlds import papers
 
+from kartoteka.encoding.spans import LONGEST, Spans
 from kartoteka.keyphrases.dense import open_vectors, write_vectors
 from kartoteka.keyphrases.hashing import hash_words
 from kartoteka.keyphrases.ranker import Ranker
 from kartoteka.keyphrases.settings import KeyphraseSettings
+from kartoteka.keyphrases.spans import Trained
 from kartoteka.keyphrases.suggest import Suggester
 from kartoteka.keyphrases.train import train
 from kartoteka.lexical.settings import LexicalSettings
 from kartoteka.ranking.directory import SEEN, RankerFiles
 from kartoteka.stages.fit import QUALITY, FitRanker
+from kartoteka.stages.spans import spans_array
 from kartoteka.stages.suggest import RANKER, Sources
 from kartoteka.storage import Storage
 from kartoteka.vectors.settings import VectorSettings
@@ -57,6 +60,7 @@ def fit(suggester: Suggester, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     records = papers(200)
     vectors = pa.FixedSizeListArray.from_arrays(pa.array(unit(200, 0).reshape(-1)), 16)
     rows = table(records).append_column("vector", vectors).append_column("trained", vectors)
+    rows = rows.append_column("spans", spans_array(Spans(np.zeros((200, LONGEST)), np.arange(201))))
     rows = rows.append_column("own", pa.array(np.arange(200)))
     monkeypatch.setattr(FitRanker, "_sample", lambda self, storage: rows)
     learned: list[str] = []
@@ -82,7 +86,7 @@ def test_only_documents_that_the_encoder_has_not_seen_are_learned_from_and_measu
     assert learned == [r["id"] for r in papers(200)[150:]]
     quality = storage.get_json(QUALITY)
     assert (quality["system"], quality["calibrated"], quality["documents"]) == ("ranker", True, 50)
-    assert "cosine_ranker" in Ranker.open(storage.local(RANKER)).names
+    assert {"cosine_ranker", "span_best"} < set(Ranker.open(storage.local(RANKER)).names)
 
 
 def test_where_too_few_are_left_the_fusion_that_came_with_the_encoder_ranks(fit, tmp_path: Path) -> None:
@@ -97,9 +101,12 @@ def test_where_too_few_are_left_the_fusion_that_came_with_the_encoder_ranks(fit,
 
 
 def test_a_fusion_of_other_features_is_not_taken_over(fit, suggester: Suggester, tmp_path: Path) -> None:
-    own = train(suggester, table(papers(200)), None, np.arange(200))  # without the encoder's vectors
-    (tmp_path / "fusion.npz").write_bytes(own.ranker.to_bytes())
-    for fusion in (tmp_path / "fusion.npz", None):
+    fusions = []
+    for trained in (None, Trained(unit(200, 0))):  # without what the encoder says, or what its head does
+        own = train(suggester, table(papers(200)), None, np.arange(200), trained)
+        fusions.append(tmp_path / f"fusion-{len(fusions)}.npz")
+        fusions[-1].write_bytes(own.ranker.to_bytes())
+    for fusion in (*fusions, None):
         learned, storage = fit(200, fusion)
         assert not learned
         assert storage.get_json(QUALITY) == {"system": "prior", "calibrated": False}
