@@ -1,0 +1,148 @@
+"""What a trained ranker adds: the fusion of an edition fitted without it and with its readings, measured side by side.
+
+    python -m bench.ranker --edition EDITION --ranker DIR --gold FILE [--documents N] [--workers N]
+
+EDITION was made without a ranker from an archive that holds the documents of FILE without their keyphrases. Both
+fusions are fitted on the same N annotated documents, which the ranker has not seen, and rank the documents of FILE.
+The ranker reads only those; its neighbours and cosines, for which it would have to read the whole archive, are left
+out: `reindex --ranker` has them besides.
+"""
+
+from __future__ import annotations
+
+import argparse
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from functools import partial
+from multiprocessing import get_context
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+
+from bench import corpus
+from bench.quality import CONVENTION, RESAMPLES
+from bench.quality import table as table_of
+from bench.tables import Check, Outcome
+from kartoteka import edition as editions
+from kartoteka.encoding.settings import EncodingSettings
+from kartoteka.evaluation.conventions import convention
+from kartoteka.evaluation.keyphrases import Evaluation, evaluate
+from kartoteka.evaluation.tables import read_gold, read_predictions
+from kartoteka.keyphrases.hashing import within
+from kartoteka.keyphrases.settings import KeyphraseSettings
+from kartoteka.keyphrases.spans import Trained
+from kartoteka.keyphrases.suggest import Suggester
+from kartoteka.keyphrases.train import train
+from kartoteka.lexical.settings import LexicalSettings
+from kartoteka.ranking.directory import RankerFiles, open_ranker
+from kartoteka.stages.suggest import Sources, trained_of
+from kartoteka.stages.trained import EncodeTrained
+from kartoteka.stages.vectors import matrix_of
+from kartoteka.vectors.settings import VectorSettings
+
+BLOCK = 500
+REQUIRED, GAIN = 34.5, 2.5
+
+
+def readings(rows: pa.Table, ranker: RankerFiles) -> pa.Table:
+    """The columns `trained` and `spans` of documents, as the re-index makes them."""
+    for step in EncodeTrained(ranker, EncodingSettings()).steps:
+        step.open()
+        rows = step.apply(rows)
+    return rows.select([name for name in ("vector", "spans") if name in rows.column_names])
+
+
+def read(rows: pa.Table, ranker: RankerFiles, workers: int) -> pa.Table:
+    """`rows` with the ranker's readings beside the edition's vectors."""
+    blocks = [rows.slice(start, BLOCK).drop_columns("vector") for start in range(0, rows.num_rows, BLOCK)]
+    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
+        found = pa.concat_tables(pool.map(partial(readings, ranker=ranker), blocks))
+    return found.rename_columns(["trained", *found.column_names[1:]])
+
+
+def suggested(suggester: Suggester, rows: pa.Table, own: np.ndarray, trained: Trained | None) -> pa.Table:
+    """The keyphrases of `rows`, block by block."""
+    found = []
+    for start in range(0, rows.num_rows, BLOCK):
+        part = rows.slice(start, BLOCK)
+        stop = start + part.num_rows
+        some = trained.slice(start, stop) if trained else None
+        found.append(suggester.suggest(part, matrix_of(part["vector"]), own[start:stop], some))
+    return pa.concat_tables(found)
+
+
+def learned_from(table: pa.Table, own: np.ndarray, ranker: RankerFiles, documents: int) -> np.ndarray:
+    """Rows of about so many annotated documents that the ranker has not seen."""
+    free = np.flatnonzero(own >= 0)
+    free = free[~ranker.has_seen(table["id"].take(pa.array(free)).to_pylist())]
+    return free[within(table["id"].take(pa.array(free)).to_pylist(), min(1.0, documents / max(len(free), 1)))]
+
+
+def read_edition(edition: editions.Edition) -> pa.Table:
+    """Documents with their vectors."""
+    table = edition.table("documents").to_table(columns=["id", "title", "abstract", "lang", "keyphrases"])
+    embeddings = edition.table("embeddings").to_table()
+    assert embeddings["id"] == table["id"]
+    return table.append_column("vector", embeddings["vector"])
+
+
+def measure(edition: editions.Edition, asked: list[dict], options: argparse.Namespace) -> tuple[Evaluation, int]:
+    """The fusion without and with the ranker on the documents `asked`, and how many it was fitted on."""
+    config, ranker = edition.manifest["config"], open_ranker(options.ranker)
+    parsed = (KeyphraseSettings, LexicalSettings, VectorSettings)
+    settings = [
+        kind.parse(config[name]) for kind, name in zip(parsed, ("keyphrases", "lexical", "vectors"), strict=True)
+    ]
+    suggester = Sources(edition.path, *settings).open(ranker=False)
+    table, gold = read_edition(edition), {document["id"]: document["keyphrases"] for document in asked}
+    ids = suggester.archive.ids.cast(table["id"].type)
+    own = pc.fill_null(pc.index_in(table["id"], ids), -1).to_numpy().astype(np.int64)
+    learned = learned_from(table, own, ranker, options.documents)
+    tested = np.flatnonzero(pc.is_in(table["id"], pa.array(gold)).to_numpy())
+    if (own[tested] >= 0).any():
+        raise ValueError("gold: the edition knows keyphrases of documents that it is asked for")
+    mine, theirs = (table.take(pa.array(rows)).combine_chunks() for rows in (learned, tested))
+    readings = [trained_of(read(rows, ranker, options.workers)) for rows in (mine, theirs)]
+    systems = []
+    for name, (taught, told) in {"without": (None, None), "with": readings}.items():
+        fitted = train(suggester, mine, matrix_of(mine["vector"]), own[learned], taught)
+        found = suggested(replace(suggester, ranker=fitted.ranker), theirs, own[tested], told)
+        systems.append(read_predictions(ds.dataset(found), name))
+    wanted = pa.array([gold[name] for name in theirs["id"].to_pylist()], pa.list_(pa.string()))
+    answers = theirs.set_column(theirs.column_names.index("keyphrases"), "keyphrases", wanted).drop_columns("vector")
+    return evaluate(read_gold(ds.dataset(answers)), systems, convention(CONVENTION), resamples=RESAMPLES), len(learned)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--edition", required=True)
+    parser.add_argument("--ranker", required=True)
+    parser.add_argument("--gold", required=True)
+    parser.add_argument("--documents", type=int, default=12_000)
+    parser.add_argument("--workers", type=int, default=2)
+    options = parser.parse_args()
+    asked = corpus.documents([options.gold], 1 << 30)
+    measured, count = measure(editions.open(options.edition), asked, options)
+    gain = next(change for change in measured.comparison if change.name == "F1@5")
+    reached = next(100 * i.value for i in measured.systems[1].intervals if i.name == "F1@5")
+    outcome = Outcome("ranker", "What the trained ranker adds")
+    outcome.notes += [
+        f"{len(measured.ids):,} documents; both fusions fitted on the same {count:,}, which the ranker has not seen",
+        measured.convention.describe(),
+        "expected calibration error, without and with: "
+        + ", ".join(f"{system.calibration.ece_equal_mass:.4f}" for system in measured.systems),
+    ]
+    outcome.table("In percent", ["", "with", "without", "difference"], table_of(measured))
+    text = f"{100 * gain.difference:+.1f} [{100 * gain.low:+.1f}, {100 * gain.high:+.1f}]"
+    outcome.checks = [
+        Check("F1@5 with the trained ranker", f">= {REQUIRED:g}", f"{reached:.1f}", reached >= REQUIRED),
+        Check("gain of F1@5", f">= +{GAIN:g}", text, 100 * gain.difference >= GAIN and gain.low > 0),
+    ]
+    outcome.values = measured.as_dict()
+    outcome.publish()
+
+
+if __name__ == "__main__":
+    main()
