@@ -23,6 +23,8 @@ from pathlib import Path
 UNUSED_S = 14 * 86400
 #: Of the disk, what is to stay free beside a new copy: older ones that nobody uses give way.
 FREE_SHARE = 0.1
+#: Seconds within which whoever makes a copy has locked what is half made of it.
+_LOCKED_S = 60
 #: The copies that this process holds the lock of.
 _held: set[Path] = set()
 
@@ -48,11 +50,12 @@ def copy_of(key: str, size: int, make: Callable[[Path], None]) -> Path:
 def sweep(folder: Path, unused_s: float, wanted: int) -> None:
     """Remove the copies in `folder` that were not taken up for `unused_s` seconds; never one that a process uses.
 
-    Then those taken up longest ago, until `wanted` bytes are free that were not.
+    Then those taken up longest ago, until `wanted` bytes are free that were not. What processes that were killed have
+    left half made, or half removed, goes as well.
     """
     for taken, place in sorted((_taken_up(place), place) for place in folder.iterdir()):
-        # What begins with a dot is half made, or half removed: its process may be about to lock it.
-        if time.time() - taken > unused_s or (wanted > 0 and not place.name.startswith(".")):
+        half = place.name.startswith(".")
+        if time.time() - taken > (_LOCKED_S if half else unused_s) or (wanted > 0 and not half):
             wanted -= _remove(place)
 
 
@@ -64,10 +67,11 @@ def _make(place: Path, make: Callable[[Path], None]) -> None:
     assert lock is not None, f"{beside} was swept when it was new"
     try:
         make(beside / "copy")
-        beside.rename(place)
-    except OSError as error:
-        if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
-            raise
+        try:
+            beside.rename(place)
+        except OSError as error:
+            if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+                raise
     finally:
         shutil.rmtree(beside, ignore_errors=True)
         os.close(lock)
