@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -67,9 +69,14 @@ bad = 0
 for _ in range(30):
     bad += sum(os.waitpid(pid, 0)[1] != 0 for pid in [child(read) for _ in range(4)])
 alive = [os.waitpid(pid, os.WNOHANG) == (0, 0) for pid in sweepers]
-for pid in sweepers:
-    os.kill(pid, 9)
 sys.exit(bad or not all(alive))
+"""
+#: Takes up the copy KEY, or makes one, a file; tells what is in it.
+TAKER = """
+import sys
+from kartoteka.copies import copy_of
+print("asking", flush=True)
+print(copy_of(sys.argv[1], 0, lambda place: place.write_text("anew")).read_text())
 """
 
 
@@ -174,6 +181,19 @@ def test_nothing_half_made_is_left_by_an_error(copies: Path) -> None:
     with pytest.raises(OSError, match="the bucket is away"):
         copy_of("key", 0, fails)
     assert list(copies.iterdir()) == []
+
+
+def test_who_waited_for_a_copy_that_was_removed_meanwhile_makes_another(copies: Path) -> None:
+    place = old_copy(copies, "key", 1)
+    lock = os.open(place, os.O_RDONLY)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    taker = subprocess.Popen([sys.executable, "-c", TAKER, "key"], stdout=subprocess.PIPE, text=True)
+    assert taker.stdout
+    assert taker.stdout.readline() == "asking\n"
+    time.sleep(0.3)
+    shutil.rmtree(place)
+    os.close(lock)
+    assert taker.communicate(timeout=60)[0] == "anew\n"
 
 
 def test_readers_and_sweepers_in_a_crowd(copies: Path) -> None:
