@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-import shutil
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -23,6 +22,8 @@ import orjson
 import pyarrow as pa
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
+
+from kartoteka.copies import copy_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,24 +182,18 @@ class Storage:
     def local(self, name: str) -> Path:
         """A local path of the file or folder, for memory-mapping; from a bucket it is copied once per node.
 
-        A copy is known by the path, sizes and times of what was copied: what is written anew is copied anew.
+        A copy is known by the path, sizes and times of what was copied: what is written anew is copied anew. It stays
+        while this process lives, see `kartoteka.copies`.
         """
         if self.is_local:
             return Path(self.path(name))
-        found = self.fs.get_file_info(pafs.FileSelector(self.path(name), allow_not_found=True, recursive=True))
-        found = found or [self.fs.get_file_info(self.path(name))]
+        found = [self.fs.get_file_info(self.path(name))]
+        if found[0].type == pafs.FileType.Directory:
+            found = self.fs.get_file_info(pafs.FileSelector(self.path(name), recursive=True))
         state = sorted((info.path, info.size, info.mtime_ns) for info in found)
-        digest = hashlib.sha256(repr(state).encode()).hexdigest()[:16]
-        cache = Path(tempfile.gettempdir()) / "kartoteka-cache" / digest
-        if not cache.exists():
-            beside = cache.with_name(f"{digest}.{uuid.uuid4().hex}")
-            beside.parent.mkdir(parents=True, exist_ok=True)
-            pafs.copy_files(self.path(name), str(beside), source_filesystem=self.fs)
-            try:
-                beside.rename(cache)
-            except OSError:  # another worker of this node was first
-                shutil.rmtree(beside, ignore_errors=True)
-        return cache
+        key = hashlib.sha256(repr(state).encode()).hexdigest()[:16]
+        size = sum(info.size or 0 for info in found)
+        return copy_of(key, size, lambda place: pafs.copy_files(self.path(name), str(place), source_filesystem=self.fs))
 
     def check_writable(self) -> None:
         """Raise `ValueError` unless a file can be written below the root."""

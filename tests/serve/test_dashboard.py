@@ -7,6 +7,8 @@ import re
 from itertools import combinations
 from pathlib import Path
 
+import promql_parser
+import pytest
 import ray.serve
 
 from serve.figures import FIGURES, PREFIX
@@ -16,6 +18,8 @@ DASHBOARD = json.loads(
 )
 QUERIES = [target["expr"] for panel in DASHBOARD["panels"] for target in panel["targets"]]
 VARIABLES = {variable["name"] for variable in DASHBOARD["templating"]["list"]}
+#: What Grafana puts in place of them: several values are a regular expression, escaped for a string of PromQL.
+FILLED = {"__rate_interval": "1m0s", "route": r"(/v1/embed|/v1/documents/\\{id\\})"}
 #: What Prometheus appends to the name of a histogram, and of a counter.
 OF_HISTOGRAM = ("_bucket", "_sum", "_count")
 
@@ -23,6 +27,11 @@ OF_HISTOGRAM = ("_bucket", "_sum", "_count")
 def names() -> set[str]:
     text = " ".join([*QUERIES, *(variable.get("definition", "") for variable in DASHBOARD["templating"]["list"])])
     return {name.removeprefix(PREFIX) for name in re.findall(rf"\b{PREFIX}[a-z_]+", text)}
+
+
+@pytest.mark.parametrize("query", QUERIES)
+def test_queries_are_promql(query: str) -> None:
+    promql_parser.parse(re.sub(r"\$(\w+)", lambda variable: FILLED[variable[1]], query))
 
 
 def test_our_figures_exist_and_are_all_shown() -> None:
@@ -63,4 +72,3 @@ def test_panels_have_places_of_their_own_and_known_variables() -> None:
         assert any(apart)
     for query in QUERIES:
         assert set(re.findall(r"\$(\w+)", query)) <= VARIABLES | {"__rate_interval"}
-        assert query.count("(") == query.count(")")
