@@ -13,6 +13,13 @@ from kartoteka.ranking.settings import RankerSettings
 from kartoteka.training.task import Share
 
 
+def list_of(batch: dict[str, np.ndarray], text: int) -> list:
+    """First token, last token and labels of each word of a text."""
+    start, stop = batch["word_offsets"][text : text + 2]
+    fields = (batch[f"word_{name}"][start:stop].tolist() for name in ("first", "last", "labels"))
+    return list(zip(*fields, strict=True))
+
+
 @pytest.mark.parametrize("world", [1, 2, 3, 9])
 def test_the_parts_of_all_workers_are_the_whole_batch(arrays: PairArrays, world: int) -> None:
     settings = RankerSettings(negatives=2)
@@ -32,6 +39,8 @@ def test_the_parts_of_all_workers_are_the_whole_batch(arrays: PairArrays, world:
         count = int(part["documents"][0])
         assert texts(part)[:count] == documents[rank::world]
         assert texts(part)[count:] == candidates[rank::world]
+        words = [list_of(part, place) for place in range(len(part["offsets"]) - 1)]
+        assert words == [*(list_of(whole, place) for place in range(n)[rank::world]), *([] for _ in words[count:])]
         for place, number in enumerate(range(rank, n, world)):
             mine = part["positives"][part["positive_offsets"][place] : part["positive_offsets"][place + 1]]
             right = whole["positives"][whole["positive_offsets"][number] : whole["positive_offsets"][number + 1]]
@@ -48,6 +57,26 @@ def test_positives_name_the_phrases_of_the_document(arrays: PairArrays) -> None:
         found = batch["positives"][batch["positive_offsets"][place] : batch["positive_offsets"][place + 1]]
         phrases, offsets = pick(arrays.phrase_tokens, arrays.phrase_offsets, own)
         assert [candidates[i] for i in found] == [tuple(phrases[a:b]) for a, b in pairwise(offsets)]
+
+
+def test_words_are_those_of_the_documents(arrays: PairArrays) -> None:
+    batch = collate(arrays, None, ROWS, Share(0, 1, 0), RankerSettings())
+    for place, row in enumerate(ROWS):
+        start, stop = arrays.words.offsets[row : row + 2]
+        fields = (values[start:stop].tolist() for values in arrays.words[:3])
+        assert list_of(batch, place) == list(zip(*fields, strict=True))
+    assert not any(name.startswith("word") for name in batch_without_words(arrays))
+
+
+def batch_without_words(arrays: PairArrays) -> dict[str, np.ndarray]:
+    return collate(arrays._replace(words=None), None, ROWS, Share(0, 1, 0), RankerSettings(span_weight=0.0))
+
+
+def test_without_a_loss_of_vectors_there_are_no_candidates(arrays: PairArrays) -> None:
+    batch = collate(arrays, teacher(), ROWS, Share(0, 1, 0), RankerSettings(ranking_weight=0.0, distil_weight=1.0))
+    assert len(batch["offsets"]) - 1 == len(ROWS) == batch["documents"][0] == len(batch["teacher"])
+    assert batch["total"].tolist() == [len(ROWS), 0, 0]
+    assert not len(batch["positives"])
 
 
 def test_negatives_are_drawn_from_the_pool_anew_each_step(arrays: PairArrays) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 from pathlib import Path
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 
 from kartoteka.encoding.models import resolve_model
+from kartoteka.encoding.spans import LONGEST, SpanHead, read_head
 from kartoteka.encoding.transformer import load_transformer
 from kartoteka.keyphrases.hashing import hash_words
 from kartoteka.keyphrases.ranker import Ranker, fit_ranker
@@ -28,6 +30,31 @@ def ranker(tiny_encoder: Path, tmp_path: Path) -> Path:
     write_ranker(folder, transformer, student, settings, np.sort(hash_words(["a", "b"])), {"data": {"training": 2}})
     (folder / "README.md").write_text("card")
     return folder
+
+
+def test_without_scores_of_spans_there_is_no_head(ranker: Path) -> None:
+    assert open_ranker(str(ranker)).spans is None
+    assert open_ranker(str(ranker)).identity["spans"] is None
+    values = json.loads((ranker / "ranker.json").read_text())
+    del values["spans"]  # as an earlier version wrote it
+    (ranker / "ranker.json").write_text(json.dumps(values))
+    assert open_ranker(str(ranker)).spans is None
+
+
+def test_a_head_is_kept_beside_the_encoder_and_checked(ranker: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "with"
+    folder.mkdir()
+    head = SpanHead(*(np.full(shape, 0.5, np.float32) for shape in ((LONGEST, 4), (LONGEST, 4), (LONGEST,))))
+    transformer = load_transformer(resolve_model(str(ranker / "encoder")))
+    write_ranker(folder, transformer, ranker / "encoder", RankerSettings(), np.zeros(0, np.uint64), {}, head)
+    found = open_ranker(str(folder))
+    assert (read_head(found.spans).first == 0.5).all()
+    assert found.identity["spans"] == hashlib.sha256(found.spans.read_bytes()).hexdigest()
+    add_fusion(folder, fusion(seed=0))
+    assert open_ranker(str(folder)).spans == found.spans
+    found.spans.write_bytes(b"torn")
+    with pytest.raises(ValueError, match=r"spans\.safetensors is not the file"):
+        open_ranker(str(folder))
 
 
 def test_what_is_written_is_read(ranker: Path) -> None:

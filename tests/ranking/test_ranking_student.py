@@ -9,6 +9,7 @@ import pytest
 from kartoteka.encoding.encoder import load_encoder
 from kartoteka.encoding.models import resolve_model
 from kartoteka.encoding.settings import EncodingSettings
+from kartoteka.encoding.transformer import load_tokenizer
 from kartoteka.ranking.settings import StudentSettings
 from kartoteka.ranking.student import write_student
 
@@ -92,3 +93,11 @@ def test_a_roberta_keeps_its_padding(tiny, tmp_path: Path) -> None:
     base = tiny("roberta")
     made = student(base, tmp_path / "s", StudentSettings(positions=48))
     np.testing.assert_allclose(vectors(made), vectors(base), atol=1e-6)
+
+
+def test_it_reads_no_more_than_it_has_positions_for(tiny, tmp_path: Path) -> None:
+    for positions, wanted in ((20, 20), (None, 48), (60, 48)):
+        made = student(tiny("bert"), tmp_path / f"s{positions}", StudentSettings(positions=positions))
+        assert load_tokenizer(resolve_model(str(made)))[1] == wanted
+        tokens = load_encoder(str(made), precision="fp32").tokenise(["cat " * 200])
+        assert tokens.lengths.tolist() == [wanted]

@@ -12,6 +12,7 @@ import torch
 from ranking_worlds import build_edition, papers
 
 from kartoteka.encoding.encoder import load_encoder
+from kartoteka.encoding.spans import read_head
 from kartoteka.encoding.tokens import Tokens
 from kartoteka.keyphrases.settings import KeyphraseSettings
 from kartoteka.lexical.settings import LexicalSettings
@@ -99,7 +100,7 @@ def test_a_few_steps_lower_the_loss_and_raise_the_metric(prepared) -> None:
     module = task.build(run)
     optimiser = torch.optim.Adam(module.parameters(), 3e-3)
     before = task.validate(run, module.eval(), Share(0, 1, 0))
-    losses = []
+    losses, spans = [], []
     for step in range(30):
         numbers = np.random.default_rng(step).choice(task.examples(run), 24, replace=False)
         loss, figures = module(tensors(task.collate(run, numbers, Share(0, 1, 0, step))))
@@ -107,10 +108,13 @@ def test_a_few_steps_lower_the_loss_and_raise_the_metric(prepared) -> None:
         loss.backward()
         optimiser.step()
         losses.append(float(figures["ranking"]))
+        spans.append(float(figures["spans"]))
     after = task.validate(run, module.eval(), Share(0, 1, 0))
     assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:5])
-    mean = [total / count for total, count in (before[task.metric], after[task.metric])]
-    assert mean[1] > mean[0] + 0.1
+    assert np.mean(spans[-5:]) < 0.8 * np.mean(spans[:5])
+    for metric in ("f1_at_5", "span_ap", task.metric):
+        mean = [total / count for total, count in (before[metric], after[metric])]
+        assert mean[1] > mean[0] + 0.1, metric
     assert after["pool_recall"] == before["pool_recall"]
 
 
@@ -137,6 +141,25 @@ def test_validation_is_the_sum_of_the_workers_and_its_figures_are_right(prepared
             total[k] += 2 * hits / (len(order[:5]) + len(wanted))
     assert whole["f1_at_5"] == (pytest.approx(total[20], abs=0.05), len(arrays.validation))
     assert whole["f1_at_5_of_5_neighbours"][0] == pytest.approx(total[5], abs=0.05)
+    halves = [task.validate(run, module, Share(rank, 2, 0)) for rank in range(2)]
+    for name, part in whole.items():
+        assert np.sum([half[name] for half in halves], axis=0) == pytest.approx(part, abs=0.05)
+
+
+def test_quality_is_the_mean_of_what_is_learned(prepared) -> None:
+    task, run, _ = prepared
+    arrays = data.open_arrays(data.data_of(run).uri)
+    module = task.build(run).eval()
+    torch.nn.init.normal_(module.scorer.weight, std=0.1)
+    for changed in ({}, {"ranking_weight": 0.0}, {"span_weight": 0.0}):
+        module.settings = SETTINGS.model_copy(update=changed)
+        parts = task.validate(run, module, Share(0, 1, 0))
+        mean = {name: total / count for name, (total, count) in parts.items()}
+        learned = [mean[name] for name in ("f1_at_5", "span_ap") if name in mean]
+        assert len(learned) == 2 - len(changed)
+        assert mean["quality"] == pytest.approx(np.mean(learned))
+    with_spans = [(arrays.words.of(np.array([row])).labels > 0).any() for row in arrays.validation]
+    assert task.validate(run, task.build(run).eval(), Share(0, 1, 0))["span_ap"][1] == sum(with_spans) > 0
 
 
 def test_the_exported_directory_is_a_plain_model(prepared, tmp_path: Path) -> None:
@@ -154,6 +177,8 @@ def test_the_exported_directory_is_a_plain_model(prepared, tmp_path: Path) -> No
     np.testing.assert_allclose(ours, theirs, atol=1e-5)
     trained = load_encoder(str(run.local("data/student")), precision="fp32").encode(texts)
     assert ((ours * trained).sum(1) > 0.9999).all()  # float16
+    for exported, learned in zip(read_head(ranker.spans), module.scorer.head(), strict=True):
+        np.testing.assert_array_equal(exported, learned)
     split = data.open_arrays(data.data_of(run).uri)
     ids = data.open_archive(task.edition).ids.to_pylist()
     seen = ranker.has_seen(ids)
@@ -189,6 +214,8 @@ def test_a_teacher_must_fit(prepared, tmp_path: Path, tiny_encoder: Path) -> Non
 def test_settings_from_a_file() -> None:
     parsed = RankerSettings.parse({"masked": False, "student": {"layers": [0, 2], "vocabulary": 9000}})
     assert parsed.student.layers == [0, 2]
+    with pytest.raises(ValueError, match="nothing to learn"):
+        RankerSettings.parse({"span_weight": 0.0, "ranking_weight": 0.0})
     with pytest.raises(ValueError, match="negatives"):
         RankerSettings.parse({"negatives": -1})
     assert json.loads(parsed.model_dump_json())["masked"] is False

@@ -36,7 +36,7 @@ class RankerModule(torch.nn.Module):
         """(loss, figures) of one worker's part; the mean over the workers is that of the global batch."""
         settings, count = self.settings, int(batch["documents"])
         n, m, _ = (int(number) for number in batch["total"])
-        words = Words(*(batch[f"word_{name}"] for name in Words._fields)) if self.scorer else None
+        words = Words(*(batch[f"word_{name}"] for name in Words._fields)) if self.scorer is not None else None
         found = self.encode(batch["ids"], batch["offsets"], words, span_losses)
         vectors = found[:, : self.dimension]
         figures = {"distillation": found.new_zeros(())}
@@ -46,7 +46,7 @@ class RankerModule(torch.nn.Module):
         if settings.ranking_weight:
             figures |= {"ranking": self._ranking(vectors, batch), "candidates": torch.tensor(float(m))}
             loss = loss + settings.ranking_weight * figures["ranking"]
-        if self.scorer:
+        if self.scorer is not None:
             figures["spans"] = found[:count, self.dimension].sum() * world() / n
             loss = loss + settings.span_weight * figures["spans"]
         return loss, {name: value.detach() for name, value in figures.items()}

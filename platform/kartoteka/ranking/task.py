@@ -87,7 +87,7 @@ class RankerTask(Task):
         }
         student = data.data_of(run).local(data.STUDENT)
         seen = data.open_arrays(_data(run)).seen
-        head = module.scorer.head() if module.scorer else None
+        head = module.scorer.head() if module.scorer is not None else None
         write_ranker(folder, module.transformer, student, self.settings, seen, about, head)
 
     def card(self, run: Storage) -> dict[str, Any]:
