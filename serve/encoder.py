@@ -23,11 +23,13 @@ from serve.settings import AppSettings
 
 if TYPE_CHECKING:
     from kartoteka.encoding.encoder import Encoder as Model
-    from kartoteka.encoding.spans import SpanHead, Spans
+    from kartoteka.encoding.spans import SpanHead, Spans, WordPlaces
     from kartoteka.encoding.tokens import Tokens
 
 #: Whose vectors are asked for: those of the edition, or those of the trained ranker it was made with.
 Whose = Literal["encoder", "ranker"]
+#: Vectors float32 [n, d] of a piece, and what its head makes of each token, float32 [tokens, 2 L].
+Made = tuple[np.ndarray, np.ndarray | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,20 @@ class Loaded:
     model: Model
     head: SpanHead | None = None
     separator: str = ""
+
+    def tokenise(self, texts: list[str]) -> tuple[Tokens, WordPlaces | None]:
+        """The tokens of `texts`, and for a head the places of their words."""
+        if self.head is None:
+            return self.model.tokenise(texts), None
+        return self.model.tokenise_words(texts, self.separator)
+
+    def encoded(self, tokens: Tokens, places: WordPlaces | None, pieces: list[Made]) -> Encoded:
+        """The texts of `tokens` from what was made of their pieces, in order."""
+        vectors, products = zip(*pieces, strict=True)
+        spans = None
+        if places is not None:
+            spans = span_scores(np.concatenate(products), self.head.bias, tokens.offsets, places)
+        return Encoded(np.concatenate(vectors), tokens.lengths, spans)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,19 +115,12 @@ class Encoder:
             raise ValueError(f"{whose}: the edition was made without one")
         own = models[whose]
         with span("encode", {"texts": len(texts)}, carriers=context.traces):
-            if own.head is None:
-                tokens, places = await asyncio.to_thread(own.model.tokenise, texts), None
-            else:
-                tokens, places = await asyncio.to_thread(own.model.tokenise_words, texts, own.separator)
+            tokens, places = await asyncio.to_thread(own.tokenise, texts)
             pieces = [Piece(own.model, own.head, part, carrier()) for part in cut(tokens, self._most)]
-            vectors, products = zip(*await asyncio.gather(*map(self._batch, pieces)), strict=True)
-            spans = None
-            if places is not None:
-                spans = span_scores(np.concatenate(products), own.head.bias, tokens.offsets, places)
-            return Encoded(np.concatenate(vectors), tokens.lengths, spans)
+            return own.encoded(tokens, places, await asyncio.gather(*map(self._batch, pieces)))
 
     @serve.batch(max_batch_size=4096, batch_wait_timeout_s=0.002, batch_size_fn=count_tokens)
-    async def _batch(self, pieces: list[Piece]) -> list[tuple[np.ndarray, np.ndarray | None]]:
+    async def _batch(self, pieces: list[Piece]) -> list[Made]:
         texts, tokens = sum(len(piece.tokens) for piece in pieces), count_tokens(pieces)
         figures.batch(texts, tokens)
         with span("batch", {"texts": texts, "tokens": tokens}, carriers=[piece.trace for piece in pieces]):
@@ -169,14 +178,11 @@ def cut(tokens: Tokens, most: int) -> list[Tokens]:
     return pieces
 
 
-def encode_pieces(pieces: list[Piece]) -> list[tuple[np.ndarray, np.ndarray | None]]:
-    """Vectors float32 [n, d] of each piece, and what its head makes of each token, float32 [tokens, 2 L].
-
-    The pieces of one model and head run together.
-    """
+def encode_pieces(pieces: list[Piece]) -> list[Made]:
+    """What is made of each piece; those of one model and head run together."""
     from kartoteka.encoding.tokens import Tokens
 
-    found: dict[int, tuple[np.ndarray, np.ndarray | None]] = {}
+    found: dict[int, Made] = {}
     alike: dict[tuple[int, int], list[int]] = {}
     for number, piece in enumerate(pieces):
         alike.setdefault((id(piece.model), id(piece.head)), []).append(number)

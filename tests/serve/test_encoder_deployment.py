@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -11,13 +10,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from encoding.span_heads import random_head
-from ray import serve
 
 from kartoteka.edition import FORMAT
 from kartoteka.encoding.encoder import load_encoder
 from kartoteka.encoding.models import resolve_model
 from kartoteka.encoding.settings import EncodingSettings
-from kartoteka.encoding.spans import SpanHead, Spans
+from kartoteka.encoding.spans import SpanHead
 from kartoteka.encoding.transformer import load_transformer
 from kartoteka.keyphrases.hashing import hash_words
 from kartoteka.ranking.directory import open_ranker, write_ranker
@@ -26,10 +24,8 @@ from kartoteka.stages.embed import texts_of
 from kartoteka.stages.spans import spans_of
 from kartoteka.stages.trained import EncodeTrained
 from kartoteka.stages.vectors import matrix_of
-from serve.calls import EncoderCalls
-from serve.editions import Context, EditionRef
-from serve.encoder import Encoded, Encoder, Piece, encode_pieces
-from serve.settings import AppSettings
+from serve.editions import EditionRef
+from serve.encoder import Encoder, Piece, cut, encode_pieces
 
 
 def write(folder: Path, tiny_encoder: Path, head: SpanHead | None = None) -> Path:
@@ -78,30 +74,22 @@ def made_with(tiny_encoder: Path, ranker: Path, folder: Path) -> EditionRef:
 
 def test_spans_are_those_of_the_reindex(tiny_encoder: Path, reading: Path, tmp_path: Path) -> None:
     ref = made_with(tiny_encoder, reading, tmp_path / "edition")
-    settings = {"edition": ref.path, "ranker": str(reading), "batch_tokens": 150}
-    handle = serve.run(Encoder.bind(settings), name="encoder", _local_testing_mode=True)
+    own = Encoder.func_or_class({"edition": ref.path, "ranker": str(reading)})._open(ref)["ranker"]
     rows = [{"title": f"Sea robots {n}", "abstract": "They walk over ice. " * n} for n in range(9)]
     table = pa.Table.from_pylist(rows)
-    texts = texts_of(table, " | ")
-
-    async def ask() -> list[Encoded]:
-        calls = EncoderCalls(handle, AppSettings.parse(settings))
-        parts = (texts[:1], texts[1:5], texts[5:])
-        return await asyncio.gather(
-            *(calls.encode(Context(ref, ()), part, "ranker") for part in parts), calls.encode(Context(ref, ()), texts)
-        )
-
-    *some, plain = asyncio.run(ask())
-    assert plain.spans is None
+    tokens, places = own.tokenise(texts_of(table, " | "))
+    pieces = [Piece(own.model, own.head, part, {}) for part in cut(tokens, 150)]
+    assert len(pieces) > 3
+    found = own.encoded(tokens, places, encode_pieces(pieces[:2]) + encode_pieces(pieces[2:]))
     step = EncodeTrained(open_ranker(str(reading)), EncodingSettings()).steps[0]
     step.open()
     made = step.apply(table)
-    wanted, spans = spans_of(made["spans"]), Spans.concatenate([one.spans for one in some])
-    np.testing.assert_array_equal(spans.offsets, wanted.offsets)
+    wanted = spans_of(made["spans"])
+    np.testing.assert_array_equal(found.spans.offsets, wanted.offsets)
     exact = made["precision"][0].as_py() == "int16"  # whose numbers do not depend on the company
-    np.testing.assert_allclose(spans.scores.astype(np.float16), wanted.scores, atol=0 if exact else 0.02)
-    vectors = np.concatenate([one.vectors for one in some])
-    np.testing.assert_allclose(vectors, matrix_of(made["vector"]), atol=1e-3)
+    np.testing.assert_allclose(found.spans.scores.astype(np.float16), wanted.scores, atol=0 if exact else 0.02)
+    np.testing.assert_allclose(found.vectors, matrix_of(made["vector"]), atol=1e-3)
+    np.testing.assert_array_equal(found.tokens, tokens.lengths)
 
 
 def test_a_head_is_that_of_the_edition_or_none(tiny_encoder: Path, ranker: Path, reading: Path, tmp_path: Path) -> None:
