@@ -22,10 +22,12 @@ def pack(
 ) -> None:
     """Put the fusion of features that an edition fitted into the directory of its trained ranker."""
     from kartoteka import edition as editions
-    from kartoteka.ranking.directory import add_fusion, open_ranker
+    from kartoteka.ranking.directory import DEFAULT_RANKER, add_fusion, open_ranker
     from kartoteka.stages.suggest import RANKER
 
     with plain_errors():
+        if ranker == DEFAULT_RANKER:
+            raise ValueError("ranker: the one that comes with Kartoteka stays as it is; put the fusion into a copy of it")
         opened, files = editions.open(edition), open_ranker(ranker)
         made_with = opened.manifest["models"].get("ranker") or {}
         if any(made_with.get(name) != files.identity[name] for name in ("encoder", "spans")):

@@ -30,7 +30,9 @@ def reindex(
     config: Annotated[str | None, typer.Option(help="TOML file with the settings that rarely change.")] = None,
     encoder: Annotated[str, typer.Option(help="Encoder: a directory or a hub id.")] = "all-MiniLM-L6-v2",
     revision: Annotated[str | None, typer.Option(help="Revision of an encoder from the hub.")] = None,
-    ranker: Annotated[str | None, typer.Option(help="Trained ranker: a directory made by `kartoteka train`.")] = None,
+    ranker: Annotated[
+        str | None, typer.Option(help="Trained ranker: `default` or a directory made by `kartoteka train`.")
+    ] = None,
     classifier: Annotated[
         str | None, typer.Option(help="Sentiment classifier: `default`, a directory or a hub id.")
     ] = None,

@@ -33,6 +33,9 @@ KIND = "kartoteka-ranker"
 DESCRIPTION = "ranker.json"
 ENCODER = "encoder"
 SEEN = "seen.npy"
+#: The small ranker that comes with Kartoteka, by this name wherever one is asked for.
+#: A folder of the same name is `./default`.
+DEFAULT_RANKER = "default"
 SPANS = "spans.safetensors"
 
 
@@ -122,12 +125,13 @@ def add_fusion(folder: Path, fusion: bytes) -> None:
 
 
 def open_ranker(path: str) -> RankerFiles:
-    """Check the directory `path`.
+    """Check the directory `path`; `default` is the ranker that comes with Kartoteka.
 
     Raises `ValueError`, one line naming the file: no such directory, not a ranker's, another format, or files that are
     not those it was written with.
     """
-    folder = Path(path).expanduser().absolute()  # workers run elsewhere
+    own = path == DEFAULT_RANKER
+    folder = Path(__file__).with_name("default") if own else Path(path).expanduser().absolute()  # workers run elsewhere
     if not folder.is_dir():
         raise ValueError(f"ranker: there is no directory {path}")
     try:
