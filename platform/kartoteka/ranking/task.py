@@ -124,8 +124,8 @@ class RankerTask(Task):
         if not self.settings.span_weight:
             return []
         return [
-            f"of {facts['all_words']:,} words in these texts {facts['all_spans']:,} begin one of the document's own "
-            f"keyphrases: `spans.safetensors` scores runs of up to {LONGEST} words by that"
+            f"{facts['all_spans']:,} runs of words in these texts, of {facts['all_words']:,} words, are a keyphrase of "
+            f"their document: by that `spans.safetensors` scores runs of up to {LONGEST} words"
         ]
 
     def _teacher(self, run: Storage) -> VectorArrays:
