@@ -27,9 +27,7 @@ def pack(
 
     with plain_errors():
         if ranker == DEFAULT_RANKER:
-            raise ValueError(
-                "ranker: the one that comes with Kartoteka stays as it is; fill a copy of it"
-            )
+            raise ValueError("ranker: the one that comes with Kartoteka stays as it is; fill a copy of it")
         opened, files = editions.open(edition), open_ranker(ranker)
         made_with = opened.manifest["models"].get("ranker") or {}
         if any(made_with.get(name) != files.identity[name] for name in ("encoder", "spans")):

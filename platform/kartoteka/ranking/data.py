@@ -27,11 +27,10 @@ from kartoteka.ragged import pick
 from kartoteka.ranking.pairs import WORD_COLUMNS, CountPieces, Pairs, pairs_file, pieces_file, tokeniser_of
 from kartoteka.ranking.settings import RankerSettings
 from kartoteka.ranking.split import Split
-from kartoteka.ranking.student import write_student
+from kartoteka.ranking.student import STUDENT, write_student
 from kartoteka.storage import Storage
 
 ARCHIVE = "ranker/archive"
-STUDENT = "student"
 ARRAYS = "arrays"
 _KIND = "pairs"
 #: What of the settings decides the data; a change of the rest leaves it as it is.
@@ -162,15 +161,14 @@ def prepare(
             if settings.student.vocabulary is not None:
                 build.run(CountPieces(edition, encoder, settings), todo)
             build.run_tasks("student", {"all": MakeStudent(edition, encoder, settings, parts)})
-            student = str(data.local(STUDENT))
-            done = build.run(Pairs(edition, student, settings, keyphrases, lexical), todo)
+            done = build.run(Pairs(edition, data.uri, settings, keyphrases, lexical), todo)
             facts = total_facts(done)
             if not facts["training"] or not facts["validation"]:
                 raise ValueError(
                     f"edition: {edition} has {archive.documents} annotated documents, of which {facts['training']} are "
                     f"left to train on and {facts['validation']} to validate on: too few"
                 )
-            build.run_tasks("arrays", {"all": WriteArrays(edition, student, settings, parts, facts)})
+            build.run_tasks("arrays", {"all": WriteArrays(edition, settings, parts, facts)})
         data.put_json(MANIFEST, {"plan": plan, "plan_hash": build.plan_hash, "facts": facts})
     data.delete(BUILD)
     facts = data.get_json(MANIFEST)["facts"]
@@ -220,7 +218,6 @@ class WriteArrays:
     """The arrays of all parts as one; `facts` say how long each will be, so that they are written as they come."""
 
     edition: str
-    student: str
     settings: RankerSettings
     parts: Sequence[str]
     facts: dict[str, int]
@@ -250,13 +247,13 @@ class WriteArrays:
             for values in (*flat.values(), *offsets.values(), *single.values()):
                 values.flush()
             np.save(folder / "seen.npy", np.sort(np.concatenate(ids)))
-            self._phrases(folder)
+            self._phrases(folder, str(storage.local(STUDENT)))
             describe(folder, _KIND, {"documents": documents})
         return Completion("", documents, documents)
 
-    def _phrases(self, folder: Path) -> None:
+    def _phrases(self, folder: Path, student: str) -> None:
         surfaces = Archive.open(Storage(self.edition).local(ARCHIVE)).surfaces
-        tokeniser = tokeniser_of(self.student, self.settings.max_phrase_tokens)
+        tokeniser = tokeniser_of(student, self.settings.max_phrase_tokens)
         blocks = [tokeniser(surfaces.slice(start, _PHRASES).to_pylist()) for start in range(0, len(surfaces), _PHRASES)]
         lengths = np.concatenate([np.zeros(0, np.int64), *(block.lengths for block in blocks)])
         np.save(folder / "phrase_tokens.npy", np.concatenate([np.zeros(0, np.int32), *(b.ids for b in blocks)]))

@@ -30,6 +30,7 @@ from kartoteka.lexical.settings import LexicalSettings
 from kartoteka.ranking.labels import RIGHT, LabelSpans
 from kartoteka.ranking.settings import RankerSettings
 from kartoteka.ranking.split import Split, split_of
+from kartoteka.ranking.student import STUDENT
 from kartoteka.stages.analyse import stems_of
 from kartoteka.stages.embed import texts_of
 from kartoteka.storage import Storage
@@ -49,17 +50,22 @@ def tokeniser_of(model: str, max_tokens: int) -> TextTokeniser:
 
 @dataclass
 class Tokenise(Step):
-    """Adds `tokens`: the model's token ids of each document; `word_first`, `word_last` too if `words` are placed."""
+    """Adds `tokens`: the model's token ids of each document; `word_first`, `word_last` too if `words` are placed.
+
+    `model`: a directory or a hub id; with `data`, a folder of that storage, which may be a bucket.
+    """
 
     model: str
     separator: str
     max_tokens: int
     words: bool = False
+    data: str | None = None
     name = "tokenise"
 
     def open(self) -> None:
         """Load the tokeniser."""
-        self.tokeniser = tokeniser_of(self.model, self.max_tokens)
+        model = self.model if self.data is None else str(Storage(self.data).local(self.model))
+        self.tokeniser = tokeniser_of(model, self.max_tokens)
 
     def apply(self, rows: pa.Table) -> pa.Table:
         """Tokenise title and abstract."""
@@ -200,7 +206,7 @@ class Pairs(_OfEdition):
     def __init__(
         self,
         edition: str,
-        student: str,
+        data: str,
         settings: RankerSettings,
         keyphrases: KeyphraseSettings,
         lexical: LexicalSettings,
@@ -208,7 +214,7 @@ class Pairs(_OfEdition):
         self.edition = edition
         self.spans = settings.span_weight > 0
         self.steps = [
-            Tokenise(student, settings.separator, settings.max_document_tokens, self.spans),
+            Tokenise(STUDENT, settings.separator, settings.max_document_tokens, self.spans, data),
             FindPairs(edition, settings, keyphrases, lexical),
             *([LabelSpans(edition)] if self.spans else []),
         ]

@@ -17,6 +17,9 @@ from kartoteka.encoding.models import ModelFiles
 from kartoteka.encoding.transformer import load_tokenizer, load_transformer
 from kartoteka.ranking.settings import StudentSettings
 
+#: The folder of a run's data that holds the model to start from.
+STUDENT = "student"
+
 
 def write_student(
     files: ModelFiles, folder: Path, settings: StudentSettings, max_tokens: int, uses: np.ndarray | None = None
