@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import argparse
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from multiprocessing import get_context
 
@@ -62,15 +62,30 @@ def read(rows: pa.Table, ranker: RankerFiles, workers: int) -> pa.Table:
     return found.rename_columns(["trained", *found.column_names[1:]])
 
 
-def suggested(suggester: Suggester, rows: pa.Table, own: np.ndarray, trained: Trained | None) -> pa.Table:
-    """The keyphrases of `rows`, block by block."""
-    found = []
-    for start in range(0, rows.num_rows, BLOCK):
-        part = rows.slice(start, BLOCK)
-        stop = start + part.num_rows
-        some = trained.slice(start, stop) if trained else None
-        found.append(suggester.suggest(part, matrix_of(part["vector"]), own[start:stop], some))
-    return pa.concat_tables(found)
+@dataclass(frozen=True)
+class Documents:
+    """Some of the edition's documents, their numbers among its annotated ones (-1: none), and the ranker's readings."""
+
+    rows: pa.Table
+    own: np.ndarray
+    trained: Trained | None
+
+    def suggest(self, suggester: Suggester) -> pa.Table:
+        """Their keyphrases, block by block."""
+        found = []
+        for start in range(0, self.rows.num_rows, BLOCK):
+            part = self.rows.slice(start, BLOCK)
+            stop = start + part.num_rows
+            some = self.trained.slice(start, stop) if self.trained else None
+            found.append(suggester.suggest(part, matrix_of(part["vector"]), self.own[start:stop], some))
+        return pa.concat_tables(found)
+
+
+def fit_and_suggest(sources: Sources, learned: Documents, tested: Documents) -> pa.Table:
+    """What a fusion fitted on the one suggests for the other."""
+    suggester = sources.open(ranker=False)
+    fitted = train(suggester, learned.rows, matrix_of(learned.rows["vector"]), learned.own, learned.trained)
+    return tested.suggest(replace(suggester, ranker=fitted.ranker))
 
 
 def learned_from(table: pa.Table, own: np.ndarray, ranker: RankerFiles, documents: int) -> np.ndarray:
@@ -91,27 +106,23 @@ def read_edition(edition: editions.Edition) -> pa.Table:
 def measure(edition: editions.Edition, asked: list[dict], options: argparse.Namespace) -> tuple[Evaluation, int]:
     """The fusion without and with the ranker on the documents `asked`, and how many it was fitted on."""
     config, ranker = edition.manifest["config"], open_ranker(options.ranker)
-    parsed = (KeyphraseSettings, LexicalSettings, VectorSettings)
-    settings = [
-        kind.parse(config[name]) for kind, name in zip(parsed, ("keyphrases", "lexical", "vectors"), strict=True)
-    ]
-    suggester = Sources(edition.path, *settings).open(ranker=False)
+    kinds = {"keyphrases": KeyphraseSettings, "lexical": LexicalSettings, "vectors": VectorSettings}
+    sources = Sources(edition.path, *(kind.parse(config[name]) for name, kind in kinds.items()))
     table, gold = read_edition(edition), {document["id"]: document["keyphrases"] for document in asked}
-    ids = suggester.archive.ids.cast(table["id"].type)
+    ids = sources.open(ranker=False).archive.ids.cast(table["id"].type)
     own = pc.fill_null(pc.index_in(table["id"], ids), -1).to_numpy().astype(np.int64)
     learned = learned_from(table, own, ranker, options.documents)
     tested = np.flatnonzero(pc.is_in(table["id"], pa.array(gold)).to_numpy())
     if (own[tested] >= 0).any():
         raise ValueError("gold: the edition knows keyphrases of documents that it is asked for")
-    mine, theirs = (table.take(pa.array(rows)).combine_chunks() for rows in (learned, tested))
-    readings = [trained_of(read(rows, ranker, options.workers)) for rows in (mine, theirs)]
-    systems = []
-    for name, (taught, told) in {"without": (None, None), "with": readings}.items():
-        fitted = train(suggester, mine, matrix_of(mine["vector"]), own[learned], taught)
-        found = suggested(replace(suggester, ranker=fitted.ranker), theirs, own[tested], told)
-        systems.append(read_predictions(ds.dataset(found), name))
-    wanted = pa.array([gold[name] for name in theirs["id"].to_pylist()], pa.list_(pa.string()))
-    answers = theirs.set_column(theirs.column_names.index("keyphrases"), "keyphrases", wanted).drop_columns("vector")
+    without = [Documents(table.take(pa.array(some)).combine_chunks(), own[some], None) for some in (learned, tested)]
+    read_too = [replace(some, trained=trained_of(read(some.rows, ranker, options.workers))) for some in without]
+    with ProcessPoolExecutor(options.workers, get_context("spawn")) as pool:
+        found = list(pool.map(partial(fit_and_suggest, sources), *zip(without, read_too, strict=True)))
+    systems = [read_predictions(ds.dataset(some), name) for some, name in zip(found, ("without", "with"), strict=True)]
+    rows = without[1].rows
+    wanted = pa.array([gold[name] for name in rows["id"].to_pylist()], pa.list_(pa.string()))
+    answers = rows.set_column(rows.column_names.index("keyphrases"), "keyphrases", wanted).drop_columns("vector")
     return evaluate(read_gold(ds.dataset(answers)), systems, convention(CONVENTION), resamples=RESAMPLES), len(learned)
 
 
