@@ -2,8 +2,8 @@
 
     python -m bench.ablation RUN OTHER
 
-Run by run: train with `ranker.masked = true` and `false`, all else equal, then compare. Cosine alone ranks the phrases
-of the BM25 neighbours; differences are paired by document.
+Run by run: train with `ranker.masked = true` and `false`, all else equal, then compare. Only what
+the vectors do is compared: cosine alone ranks the phrases of the BM25 neighbours; differences are paired by document.
 """
 
 from __future__ import annotations

@@ -46,19 +46,20 @@ BLOCK = 500
 REQUIRED, GAIN = 34.5, 2.5
 
 
-def readings(rows: pa.Table, ranker: RankerFiles) -> pa.Table:
+def readings(rows: pa.Table, ranker: RankerFiles, settings: EncodingSettings) -> pa.Table:
     """The columns `trained` and `spans` of documents, as the re-index makes them."""
-    for step in EncodeTrained(ranker, EncodingSettings()).steps:
+    for step in EncodeTrained(ranker, settings).steps:
         step.open()
         rows = step.apply(rows)
     return rows.select([name for name in ("vector", "spans") if name in rows.column_names])
 
 
-def read(rows: pa.Table, ranker: RankerFiles, workers: int) -> pa.Table:
+def read(rows: pa.Table, ranker: RankerFiles, settings: EncodingSettings, workers: int) -> pa.Table:
     """`rows` with the ranker's readings beside the edition's vectors."""
-    blocks = [rows.slice(start, BLOCK).drop_columns("vector") for start in range(0, rows.num_rows, BLOCK)]
+    size = -(-rows.num_rows // workers)
+    blocks = [rows.slice(start, size).drop_columns("vector") for start in range(0, rows.num_rows, size)]
     with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
-        found = pa.concat_tables(pool.map(partial(readings, ranker=ranker), blocks))
+        found = pa.concat_tables(pool.map(partial(readings, ranker=ranker, settings=settings), blocks))
     return found.rename_columns(["trained", *found.column_names[1:]])
 
 
@@ -116,7 +117,12 @@ def measure(edition: editions.Edition, asked: list[dict], options: argparse.Name
     if (own[tested] >= 0).any():
         raise ValueError("gold: the edition knows keyphrases of documents that it is asked for")
     without = [Documents(table.take(pa.array(some)).combine_chunks(), own[some], None) for some in (learned, tested)]
-    read_too = [replace(some, trained=trained_of(read(some.rows, ranker, options.workers))) for some in without]
+    if ranker.has_seen(without[1].rows["id"].to_pylist()).any():
+        raise ValueError("ranker: it was trained on documents of the gold file")
+    encoding = EncodingSettings.parse(config["encoding"])
+    read_too = [
+        replace(some, trained=trained_of(read(some.rows, ranker, encoding, options.workers))) for some in without
+    ]
     with ProcessPoolExecutor(options.workers, get_context("spawn")) as pool:
         found = list(pool.map(partial(fit_and_suggest, sources), *zip(without, read_too, strict=True)))
     systems = [read_predictions(ds.dataset(some), name) for some, name in zip(found, ("without", "with"), strict=True)]
@@ -143,7 +149,7 @@ def main() -> None:
         f"{len(measured.ids):,} documents; both fusions fitted on the same {count:,}, which the ranker has not seen",
         measured.convention.describe(),
         "expected calibration error, without and with: "
-        + ", ".join(f"{system.calibration.ece_equal_mass:.4f}" for system in measured.systems),
+        + ", ".join(f"{s.calibration.ece_equal_mass:.4f}" if s.calibration else "none" for s in measured.systems),
     ]
     outcome.table("In percent", ["", "with", "without", "difference"], table_of(measured))
     text = f"{100 * gain.difference:+.1f} [{100 * gain.low:+.1f}, {100 * gain.high:+.1f}]"

@@ -30,7 +30,7 @@ def pack(
             raise ValueError("ranker: the one that comes with Kartoteka stays as it is; fill a copy of it")
         opened, files = editions.open(edition), open_ranker(ranker)
         made_with = opened.manifest["models"].get("ranker") or {}
-        if any(made_with.get(name) != files.identity[name] for name in ("encoder", "spans")):
+        if any(made_with.get(name) != files.identity.get(name) for name in ("encoder", "spans")):
             raise ValueError(f"edition: {edition} was not made with the ranker in {ranker}")
         if not opened.manifest["quality"].get("calibrated"):
             raise ValueError(f"edition: {edition} has fitted no fusion with its ranker")

@@ -117,7 +117,8 @@ class Encoder:
         with span("encode", {"texts": len(texts)}, carriers=context.traces):
             tokens, places = await asyncio.to_thread(own.tokenise, texts)
             pieces = [Piece(own.model, own.head, part, carrier()) for part in cut(tokens, self._most)]
-            return own.encoded(tokens, places, await asyncio.gather(*map(self._batch, pieces)))
+            made = await asyncio.gather(*map(self._batch, pieces))
+            return await asyncio.to_thread(own.encoded, tokens, places, made)
 
     @serve.batch(max_batch_size=4096, batch_wait_timeout_s=0.002, batch_size_fn=count_tokens)
     async def _batch(self, pieces: list[Piece]) -> list[Made]:
@@ -147,9 +148,9 @@ class Encoder:
 
         files = open_ranker(self.settings.ranker or made_with["name"])
         model = self._load(EncodeTrained.encoding(files, settings, None), made_with["encoder"])
-        if files.identity["spans"] != made_with.get("spans"):
+        if files.identity.get("spans") != made_with.get("spans"):
             raise ValueError(f"ranker: {files.folder} has not the head for spans that the edition was made with")
-        return Loaded(model, read_head(files.spans) if files.spans else None, files.separator)
+        return Loaded(model, read_head(files.spans, model.width) if files.spans else None, files.separator)
 
     def _load(self, encoding: Encoding, sha256: str) -> Model:
         """The model whose weights made the edition, from where it is now."""

@@ -106,3 +106,10 @@ def test_a_file_that_is_no_head_is_named(tmp_path: Path) -> None:
         )
         with pytest.raises(ValueError, match=rf"{number}\.safetensors"):
             read_head(tmp_path / f"{number}.safetensors")
+
+
+def test_a_head_for_another_encoder_is_refused(tmp_path: Path) -> None:
+    write_head(tmp_path / "spans.safetensors", random_head(7))
+    assert read_head(tmp_path / "spans.safetensors", 7).first.shape[1] == 7
+    with pytest.raises(ValueError, match="states of 7 numbers, beside an encoder of 8"):
+        read_head(tmp_path / "spans.safetensors", 8)

@@ -102,3 +102,9 @@ def test_what_is_distilled_fades(arrays: PairArrays) -> None:
     arrays_of = teacher()
     first = arrays_of.document_codes[ROWS[0]] * arrays_of.document_scale[ROWS[0]]
     np.testing.assert_allclose(batches[0]["teacher"][0], first, rtol=1e-6)
+
+
+@pytest.mark.parametrize("separator", ["", "x", " y", "1 "])
+def test_a_separator_that_joins_words_is_refused(separator: str) -> None:
+    with pytest.raises(ValueError, match="separator"):
+        RankerSettings(separator=separator)

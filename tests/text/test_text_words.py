@@ -41,7 +41,7 @@ def test_spans_hold_the_words(text: str) -> None:
     assert words.lower_words(forms) == words.tokenise(text)
 
 
-@given(st.lists(st.sampled_from(["Bohr", "'s", "\u2019S", "'", "x", " ", "c++", "s"])).map("".join))
+@given(st.lists(st.sampled_from(["Bohr", "'s", "\u2019S", "'", "x", " ", "c++", "s", "\u0f84", "\u0344"])).map("".join))
 def test_spans_in_a_stored_text_leave_possessive_endings_out(text: str) -> None:
     assert words.lower_words([text[start:stop] for start, stop in words.word_spans(text)]) == words.tokenise(text)
 

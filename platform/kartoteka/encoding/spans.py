@@ -72,7 +72,10 @@ class Spans(NamedTuple):
 
 
 def words_of(text: str, separator: str) -> list[tuple[int, int]]:
-    """(start, stop) of the words of title, `separator` and abstract in an NFC `text`, none of them the separator's."""
+    """(start, stop) of the words of title, `separator` and abstract in an NFC `text`, none of them the separator's.
+
+    The first place of the separator counts as its own: one that holds words (`</s>`) must not stand in titles.
+    """
     return word_spans(text.replace(separator, " " * len(separator), 1))
 
 
@@ -118,8 +121,11 @@ def write_head(path: Path, head: SpanHead) -> None:
     save_file({name: np.ascontiguousarray(values, np.float32) for name, values in head._asdict().items()}, path)
 
 
-def read_head(path: Path) -> SpanHead:
-    """The head in the file `path`. Raises `ValueError` naming it: missing, torn, or no head of `LONGEST` lengths."""
+def read_head(path: Path, width: int | None = None) -> SpanHead:
+    """The head in the file `path`.
+
+    Raises `ValueError` naming it: missing, torn, no head of `LONGEST` lengths, or for states of another `width`.
+    """
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
@@ -131,4 +137,6 @@ def read_head(path: Path) -> SpanHead:
     wanted = [(LONGEST, *shapes[0][1:]), (LONGEST, *shapes[0][1:]), (LONGEST,)]
     if shapes != wanted or head.first.ndim != 2 or any(values.dtype != np.float32 for values in head):
         raise ValueError(f"{path}: not a head for spans of 1 to {LONGEST} words: {shapes}")
+    if width is not None and shapes[0][1] != width:
+        raise ValueError(f"{path}: a head for states of {shapes[0][1]} numbers, beside an encoder of {width}")
     return head

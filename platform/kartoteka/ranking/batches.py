@@ -26,10 +26,11 @@ def collate(
     Where runs of words are learned, `word_first`, `word_last` int16, `word_labels` int8 [words, L] and `word_offsets`
     int64 [texts + 1], see `spans.Words`; candidates have none. Where vectors are not learned there are no candidates.
     """
-    right, right_offsets = pick(arrays.positives, arrays.positive_offsets, rows)
-    candidates = np.unique(np.concatenate([right, draw_negatives(arrays, rows, share, settings.negatives)]))
-    if not settings.ranking_weight:
-        right, right_offsets, candidates = right[:0], np.zeros_like(right_offsets), candidates[:0]
+    right, right_offsets = np.zeros(0, np.int32), np.zeros(len(rows) + 1, np.int64)
+    candidates = right
+    if settings.ranking_weight:
+        right, right_offsets = pick(arrays.positives, arrays.positive_offsets, rows)
+        candidates = np.unique(np.concatenate([right, draw_negatives(arrays, rows, share, settings.negatives)]))
     documents, own = share.of(rows), share.of(candidates)
     mine = share.of(np.arange(len(rows)))
     sizes = np.diff(right_offsets)[mine]

@@ -150,7 +150,7 @@ def prepare(
     plan = {
         "archive": {name: stored[f"{ARCHIVE}/{name}"].sha256 for name in _IDENTITY},
         "encoder": {"name": model.name, "sha256": model.sha256},
-        "ranker": settings.model_dump(include=_DECIDES) | {"spans": settings.span_weight > 0},
+        "ranker": settings.model_dump(include=_DECIDES) | ({"spans": True} if settings.span_weight else {}),
         "keyphrases": keyphrases.model_dump(include={"training_documents", "seed"}),
         "lexical": lexical.model_dump(),
     }

@@ -59,13 +59,9 @@ class RankerFiles:
 
     @property
     def identity(self) -> dict[str, str | None]:
-        """What decides an edition made with it."""
-        return {
-            "name": self.folder.name,
-            "encoder": self.encoder_sha256,
-            "fusion": self.fusion_sha256,
-            "spans": self.spans_sha256,
-        }
+        """What decides an edition made with it; `spans` only where it has a head."""
+        own = {"name": self.folder.name, "encoder": self.encoder_sha256, "fusion": self.fusion_sha256}
+        return own | ({"spans": self.spans_sha256} if self.spans_sha256 else {})
 
     def has_seen(self, ids: list[str]) -> np.ndarray:
         """Which documents the encoder was trained on or chosen by, bool [n]."""

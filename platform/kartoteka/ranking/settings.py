@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from kartoteka.settings import Settings
 
@@ -61,6 +61,13 @@ class RankerSettings(Settings):
     fusion_share: float = Field(0.25, ge=0, lt=1)
     seed: int = Field(0, ge=0)
     student: StudentSettings = StudentSettings()
+
+    @field_validator("separator")
+    @classmethod
+    def _keeps_words_apart(cls, separator: str) -> str:
+        if not separator or separator[0].isalnum() or separator[-1].isalnum():
+            raise ValueError("must keep words apart: not empty, no letter or digit at either end")
+        return separator
 
     @model_validator(mode="after")
     def _something_is_learned(self) -> Self:

@@ -41,7 +41,7 @@ class EncodeSpans(Encode):
     def open(self) -> None:
         """Load the weights onto this worker's device, and the head."""
         super().open()
-        self.scorer = read_head(self.head)
+        self.scorer = read_head(self.head, self.encoder.width)
 
     def apply(self, rows: pa.Table) -> pa.Table:
         """Encode all rows."""

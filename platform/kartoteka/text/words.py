@@ -66,7 +66,7 @@ _WORD = re.compile(
 _NOT_PLAIN = re.compile(r"[^\x00-\u02ff\u0370-\u0482\u048a-\u0590\u2000-\u20cf]")
 _PLAIN_WORD = re.compile(rf"{_SYMBOLIC}|[^\W_]+")
 _YO = re.compile("ё([\u0300-\u036f]*)")
-_POSSESSIVE = re.compile(r"['\u2019][sS](?![^\W_])")
+_POSSESSIVE = re.compile(rf"['\u2019][sS](?![^\W_]|[{_MARKS}])")
 
 
 def tokenise(text: str) -> list[str]:
