@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import shutil
+import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -71,12 +74,26 @@ for _ in range(30):
 alive = [os.waitpid(pid, os.WNOHANG) == (0, 0) for pid in sweepers]
 sys.exit(bad or not all(alive))
 """
-#: Takes up the copy KEY, or makes one, a file; tells what is in it.
+#: Takes up the copy KEY, or makes one, a file, with the line that it is given; tells what is in it.
 TAKER = """
 import sys
 from kartoteka.copies import copy_of
-print("asking", flush=True)
-print(copy_of(sys.argv[1], 0, lambda place: place.write_text("anew")).read_text())
+
+def make(place):
+    print("making", flush=True)
+    place.write_text(input())
+
+print(copy_of(sys.argv[1], 0, make).read_text())
+"""
+#: Removes all it can, for ever.
+SWEEPER = """
+import sys
+from pathlib import Path
+from kartoteka.copies import sweep
+folder = Path(sys.argv[1])
+print("sweeping", flush=True)
+while True:
+    sweep(folder, 3600, 1 << 60)
 """
 
 
@@ -85,7 +102,7 @@ def copies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where copies are in this test and in the processes that it starts."""
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr(tempfile, "tempdir", None)
-    return tmp_path / "kartoteka-copies"
+    return tmp_path / f"kartoteka-copies-{os.getuid()}"
 
 
 def bucket(folder: Path) -> Storage:
@@ -95,12 +112,23 @@ def bucket(folder: Path) -> Storage:
     return storage
 
 
-def start_reader(key: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", READER, key]
-    reader = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    assert reader.stdout
-    assert reader.stdout.readline() == "1\n"
-    return reader
+def start(program: str, argument: str, tells: str = "") -> subprocess.Popen[str]:
+    """A process that runs `program`, once its first line is told, where there is one to wait for."""
+    command = [sys.executable, "-c", program, argument]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    if tells:
+        assert process.stdout
+        assert process.stdout.readline() == f"{tells}\n"
+    return process
+
+
+def wait_until_blocked(process: subprocess.Popen[str]) -> None:
+    """Until `process` waits for a lock that another holds."""
+    until = time.monotonic() + 60
+    while not re.search(rf"-> FLOCK .* {process.pid} ", Path("/proc/locks").read_text()):
+        assert process.poll() is None, "it did not wait"
+        assert time.monotonic() < until
+        time.sleep(0.01)
 
 
 def write(place: Path) -> None:
@@ -136,7 +164,7 @@ def test_what_a_bucket_holds_is_copied_once_and_anew_when_it_changes(copies: Pat
 
 def test_a_copy_stays_while_a_process_uses_it_and_goes_when_that_is_killed(copies: Path) -> None:
     used, unused = old_copy(copies, "used", 100), old_copy(copies, "unused", 100)
-    reader, other = start_reader("used"), start_reader("used")
+    reader, other = start(READER, "used", "1"), start(READER, "used", "1")
     for _ in range(2):
         os.utime(used, (0, 0))
         sweep(copies, DAY, 1 << 60)
@@ -187,13 +215,79 @@ def test_who_waited_for_a_copy_that_was_removed_meanwhile_makes_another(copies: 
     place = old_copy(copies, "key", 1)
     lock = os.open(place, os.O_RDONLY)
     fcntl.flock(lock, fcntl.LOCK_EX)
-    taker = subprocess.Popen([sys.executable, "-c", TAKER, "key"], stdout=subprocess.PIPE, text=True)
-    assert taker.stdout
-    assert taker.stdout.readline() == "asking\n"
-    time.sleep(0.3)
+    taker = start(TAKER, "key")
+    wait_until_blocked(taker)
     shutil.rmtree(place)
     os.close(lock)
-    assert taker.communicate(timeout=60)[0] == "anew\n"
+    assert taker.communicate("anew", timeout=60)[0] == "making\nanew\n"
+
+
+def test_of_those_who_want_a_new_copy_at_once_one_makes_it(copies: Path) -> None:
+    first = start(TAKER, "key", "making")
+    others = [start(TAKER, "key") for _ in range(2)]
+    for other in others:
+        wait_until_blocked(other)
+    assert first.communicate("of the first", timeout=60)[0] == "of the first\n"
+    assert [other.communicate("anew", timeout=60)[0] for other in others] == ["of the first\n"] * 2
+    assert [place.name for place in copies.iterdir()] == ["key"]
+
+
+def test_when_the_maker_is_killed_one_who_waited_makes_it(copies: Path) -> None:
+    first = start(TAKER, "key", "making")
+    other = start(TAKER, "key")
+    wait_until_blocked(other)
+    first.kill()
+    first.communicate()
+    assert other.communicate("anew", timeout=60)[0] == "making\nanew\n"
+    for left in copies.glob(".*"):
+        os.utime(left, (0, 0))
+    sweep(copies, DAY, 0)
+    assert [place.name for place in copies.iterdir()] == ["key"]
+
+
+def test_a_copy_just_made_is_not_swept_before_its_maker_has_it(copies: Path) -> None:
+    copies.mkdir()
+    sweeper = start(SWEEPER, str(copies), "sweeping")
+    made = []
+    for number in range(100):
+        copy_of(str(number), 0, lambda place, number=number: (write(place), made.append(number)))
+    sweeper.kill()
+    sweeper.communicate()
+    assert made == list(range(100))
+
+
+def test_what_is_in_the_way_of_a_sweep_does_not_fail_the_copy(copies: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    copies.mkdir()
+    monkeypatch.chdir(copies)
+    with socket.socket(socket.AF_UNIX) as stuck:
+        stuck.bind("stuck")  # it cannot be opened, not even by root
+    strays = [copies / "stray", copies / ".stray", copies / "stuck"]
+    for stray in strays:
+        if stray.name != "stuck":
+            stray.write_text("7 bytes")
+        os.utime(stray, (0, 0))
+    gone = old_copy(copies, "unused", 100)
+    assert (copy_of("new", 0, write) / "first").read_text() == "1"
+    assert [place.exists() for place in [*strays, gone]] == [False, False, True, False]
+
+
+def test_whom_a_signal_stops_while_it_waits_leaves_nothing_open(copies: Path) -> None:
+    def stop(*_: object) -> None:
+        raise InterruptedError("no longer wanted")
+
+    place = old_copy(copies, "key", 1)
+    lock = os.open(place, os.O_RDONLY)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    usual = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, 0.2)
+    try:
+        with pytest.raises(InterruptedError, match="no longer wanted"):
+            copy_of("key", 0, write)
+    finally:
+        signal.signal(signal.SIGALRM, usual)
+    opened = [os.path.realpath(f"/proc/self/fd/{number}") for number in os.listdir("/proc/self/fd")]
+    assert opened.count(str(place)) == 1  # the one above
+    os.close(lock)
 
 
 def test_readers_and_sweepers_in_a_crowd(copies: Path) -> None:

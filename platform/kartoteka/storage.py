@@ -183,7 +183,7 @@ class Storage:
         """A local path of the file or folder, for memory-mapping; from a bucket it is copied once per node.
 
         A copy is known by the path, sizes and times of what was copied: what is written anew is copied anew. It stays
-        while this process lives, see `kartoteka.copies`.
+        while this process lives, even if nothing uses it any more, see `kartoteka.copies`.
         """
         if self.is_local:
             return Path(self.path(name))

@@ -42,10 +42,20 @@ def make_model(root, kind="bert", *, pooling="mean", dense=False, activation="ge
     """Save a tiny random model under `root` and return the path. Width 40 is no multiple of 16, on purpose."""
     import torch
     from safetensors.torch import save_file
-    from transformers import BertConfig, BertModel, DistilBertConfig, DistilBertModel, RobertaConfig, RobertaModel
+    from transformers import (
+        BertConfig,
+        BertModel,
+        DistilBertConfig,
+        DistilBertModel,
+        MPNetConfig,
+        MPNetModel,
+        RobertaConfig,
+        RobertaModel,
+    )
 
     torch.manual_seed(7)
-    size, pad = _tokenizer(root, roberta=kind == "roberta")
+    after_padding = kind in ("roberta", "mpnet")  # positions count from behind the padding id on
+    size, pad = _tokenizer(root, roberta=after_padding)
     common = {"vocab_size": size, "pad_token_id": pad}
     if kind == "distilbert":
         config = DistilBertConfig(
@@ -53,13 +63,17 @@ def make_model(root, kind="bert", *, pooling="mean", dense=False, activation="ge
         )
         model = DistilBertModel(config)
     else:
-        settings, cls = {"bert": (BertConfig, BertModel), "roberta": (RobertaConfig, RobertaModel)}[kind]
+        settings, cls = {
+            "bert": (BertConfig, BertModel),
+            "roberta": (RobertaConfig, RobertaModel),
+            "mpnet": (MPNetConfig, MPNetModel),
+        }[kind]
         config = settings(
             hidden_size=hidden,
             num_hidden_layers=2,
             num_attention_heads=heads,
             intermediate_size=1040,  # more than one chunk of an integer sum, and no multiple of 32
-            max_position_embeddings=64 + (pad + 1 if kind == "roberta" else 0),
+            max_position_embeddings=64 + (pad + 1 if after_padding else 0),
             hidden_act=activation,
             initializer_range=0.3,
             **common,

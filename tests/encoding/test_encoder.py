@@ -52,8 +52,9 @@ def test_same_vectors_as_sentence_transformers(tiny, texts, kind, options, preci
     assert cosines(ours, reference(tiny(kind, **options), texts)).min() > (0.99999 if precision == "fp32" else 0.9999)
 
 
-def test_a_model_outside_the_family_takes_the_padded_path(tiny, texts):
-    directory = tiny("distilbert")
+@pytest.mark.parametrize("kind", ["distilbert", "mpnet"])
+def test_a_model_outside_the_family_takes_the_padded_path(tiny, texts, kind):
+    directory = tiny(kind)
     encoder = load_encoder(str(directory))
     assert encoder.identity["precision"] in ("fp32", "bf16")
     exact = load_encoder(str(directory), precision="fp32").encode(texts)

@@ -114,6 +114,11 @@ def in_a_group(folder: Path, arrays: PairArrays, settings: RankerSettings, step:
     return {"loss": float(whole) / world(), "gradients": found, "figures": figures}
 
 
+def near(settings: RankerSettings) -> float:
+    """How far loss and gradients may be from the naive ones: sums over many spans are less exact."""
+    return 1e-4 if settings.span_weight else 1e-5
+
+
 @pytest.mark.parametrize(
     "changed",
     [{}, {"kept_tokens": 100_000}, {"masked": False}, {"ranking_weight": 0.5, "span_weight": 0.3}, {"span_weight": 0.0},
@@ -129,7 +134,7 @@ def test_loss_and_gradients_are_the_naive_ones(folder, arrays, changed) -> None:
     module.zero_grad(set_to_none=True)
     loss, figures = module(batch_of(arrays, settings, Share(0, 1, 0, 2)))
     loss.backward()
-    assert loss.item() == pytest.approx(wanted.item(), abs=1e-4)
+    assert loss.item() == pytest.approx(wanted.item(), abs=near(settings))
     assert figures.keys() >= {"ranking"} if settings.ranking_weight else figures.keys().isdisjoint({"ranking"})
     assert ("spans" in figures) is bool(settings.span_weight)
     found = gradients(module)
@@ -138,17 +143,35 @@ def test_loss_and_gradients_are_the_naive_ones(folder, arrays, changed) -> None:
         assert torch.allclose(found[name], gradient, atol=1e-5), name
 
 
-@pytest.mark.parametrize("changed", [{}, {"ranking_weight": 0.0}])
+@pytest.mark.parametrize("changed", [{}, {"ranking_weight": 0.0}, {"span_weight": 0.0}])
 def test_two_workers_have_the_loss_and_gradients_of_one(folder, arrays, tmp_path, changed) -> None:
     settings = SETTINGS.model_copy(update=changed)
+    arrays = arrays if settings.span_weight else arrays._replace(words=None)
     module = module_of(folder, settings)
     wanted = naive(module, arrays, settings, 2)
     wanted.backward()
     right = gradients(module)
     for result in run_group(in_a_group, tmp_path, folder, arrays, settings, 2):
-        assert result["loss"] == pytest.approx(wanted.item(), abs=1e-4)
+        assert result["loss"] == pytest.approx(wanted.item(), abs=near(settings))
         for name, gradient in right.items():
-            assert torch.allclose(result["gradients"][name], gradient, atol=1e-4), name
+            assert torch.allclose(result["gradients"][name], gradient, atol=near(settings)), name
+
+
+def test_in_bf16_the_loss_is_near_and_every_parameter_learns(folder, arrays) -> None:
+    """As the engine runs it: weights and states in bf16, the teacher's vectors in fp32."""
+    exact = module_of(folder, SETTINGS)
+    module = module_of(folder, SETTINGS).bfloat16()
+    batch = batch_of(arrays, SETTINGS, Share(0, 1, 0, 2))
+    with torch.no_grad():
+        wanted, _ = exact(batch)
+    loss, _ = module(batch)
+    loss.backward()
+    assert torch.isfinite(loss)
+    assert loss.item() == pytest.approx(wanted.item(), rel=0.02)
+    found = gradients(module)
+    assert found.keys() == dict(module.named_parameters()).keys()
+    for name, gradient in found.items():
+        assert torch.isfinite(gradient).all(), name
 
 
 def test_a_batch_where_every_candidate_is_right(folder, arrays) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import torch
@@ -22,6 +22,9 @@ from kartoteka.encoding.spans import WordPlaces
 from kartoteka.encoding.tokens import TextTokeniser, Tokens
 from kartoteka.encoding.transformer import PaddedTransformer, load_dense, load_tokenizer, load_transformer
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
 #: Tokens of a batch when the settings leave it open: the states of an int16 batch stay in the cache.
 _BUDGET = {"int16": 1024, "cpu": 4096, "cuda": 65536}
 _Made = TypeVar("_Made")
@@ -36,7 +39,7 @@ class Encoder:
         self._files = files
         model = load_transformer(files)
         tokenizer, tokenizer_limit = load_tokenizer(files)
-        limits = [positions(model.config), files.max_tokens, settings.max_tokens, tokenizer_limit]
+        limits = [positions(model), files.max_tokens, settings.max_tokens, tokenizer_limit]
         #: Tokens of a text that are read, special tokens included.
         self.max_tokens: int = min(limit for limit in limits if limit)
         prompt = files.prompt if settings.prompt is None else settings.prompt
@@ -170,11 +173,18 @@ def load_encoder(
     return Encoder(files, chosen, precision, settings)
 
 
-def positions(config: object) -> int | None:
-    """Tokens that the position embeddings have room for: RoBERTa's begin after the padding id."""
-    room = getattr(config, "max_position_embeddings", None)
-    if not room or room < 0:
-        return None
-    return (
-        room - config.pad_token_id - 1 if "roberta" in config.model_type or config.model_type == "camembert" else room
-    )
+def positions(model: PreTrainedModel) -> int | None:
+    """Tokens that the position embeddings have room for; None where there is no limit."""
+    room = getattr(model.config, "max_position_embeddings", None)
+    return room - unused_positions(model) if room and room > 0 else None
+
+
+def unused_positions(model: PreTrainedModel) -> int:
+    """Vectors at the beginning of the position embeddings that no token uses.
+
+    RoBERTa, and what came of it (CamemBERT, MPNet), counts positions from behind the padding id on. That is the id that
+    its position embeddings know, not always that of the config: MPNet's is 1 in any case.
+    """
+    places = getattr(getattr(model.base_model, "embeddings", None), "position_embeddings", None)
+    padding = getattr(places, "padding_idx", None)
+    return 0 if padding is None else padding + 1

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from kartoteka.encoding.encoder import positions
+from kartoteka.encoding.encoder import positions, unused_positions
 from kartoteka.encoding.models import ModelFiles
 from kartoteka.encoding.transformer import load_tokenizer, load_transformer
 from kartoteka.ranking.settings import StudentSettings
@@ -56,7 +56,7 @@ def write_student(
     config.hidden_dropout_prob = config.attention_probs_dropout_prob = settings.dropout
     model.pooler = None
     model.save_pretrained(folder)
-    max_tokens = min(filter(None, (max_tokens, limit, positions(config))))
+    max_tokens = min(filter(None, (max_tokens, limit, positions(model))))
     write_tokenizer(description, folder, files, pad, max_tokens)
     write_modules(folder, files, config.hidden_size, max_tokens)
 
@@ -114,8 +114,7 @@ def _keep_layers(model: torch.nn.Module, layers: list[int], name: str) -> None:
 def _keep_positions(model: torch.nn.Module, positions: int) -> None:
     """Cut the position vectors to those of `positions` tokens, and whatever the model skips at their beginning."""
     places = model.embeddings.position_embeddings
-    skipped = 0 if model.config.model_type == "bert" else model.config.pad_token_id + 1
-    room = min(positions + skipped, places.num_embeddings)
+    room = min(positions + unused_positions(model), places.num_embeddings)
     places.weight = torch.nn.Parameter(places.weight[:room].clone(), requires_grad=False)
     model.config.max_position_embeddings = places.num_embeddings = room
 

@@ -67,7 +67,7 @@ def _given(encoder: ModelFiles, settings: SentimentSettings) -> tuple[PreTrained
         # transformers raises anything from KeyError to RuntimeError on a wrong config; the user needs one line.
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise ValueError(f"encoder: {encoder.name} makes no classifier: {reason}") from None
-    reads = min(filter(None, [positions(model.config), tokenizer.model_max_length]))
+    reads = min(filter(None, [positions(model), tokenizer.model_max_length]))
     if reads < settings.max_tokens:
         raise ValueError(f"sentiment.max_tokens: {encoder.name} reads {reads} tokens at most")
     return model, tokenizer

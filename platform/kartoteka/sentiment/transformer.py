@@ -67,7 +67,7 @@ def open_transformer(path: str, name: str, device: str, threads: int) -> Transfo
     chosen = choose_device(device)
     model = SentimentModel(files.directory).eval().requires_grad_(False).to(chosen)
     tokenizer, limit = load_tokenizer(files)
-    reads = min(filter(None, [positions(model.model.config), limit]))
+    reads = min(filter(None, [positions(model.model), limit]))
     return TransformerClassifier(model, TextTokeniser(tokenizer, reads), chosen, {"name": name, "sha256": files.sha256})
 
 
