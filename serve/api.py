@@ -134,13 +134,13 @@ def _add_texts(api: FastAPI, service: Service, settings: AppSettings) -> None:
         dimension = service.dimension()
         if body.dimensions not in (None, dimension):
             raise Problem(422, f"dimensions: the vectors have {dimension}", slug="invalid-request")
-        model, (vectors, tokens) = await service.embed(texts)
+        model, found = await service.embed(texts)
         coded = body.encoding_format == "base64"
         data = [
             {"object": "embedding", "index": i, "embedding": base64.b64encode(v).decode() if coded else v}
-            for i, v in enumerate(np.ascontiguousarray(vectors, "<f4"))
+            for i, v in enumerate(np.ascontiguousarray(found.vectors, "<f4"))
         ]
-        usage = dict.fromkeys(("prompt_tokens", "total_tokens"), int(tokens.sum()))
+        usage = dict.fromkeys(("prompt_tokens", "total_tokens"), int(found.tokens.sum()))
         return json({"object": "list", "data": data, "model": model, "usage": usage})
 
 
