@@ -14,8 +14,8 @@ from kartoteka.text.words import stop_words
 
 TITLE = "Query expansion for question answering over knowledge graphs"
 ABSTRACT = (
-    "We propose a method that extends short queries with related entities. Experiments on two data sets show that query "
-    "expansion improves the recall of question answering systems, while the cost remains moderate."
+    "We propose a method that extends short queries with related entities. Experiments on two data sets show that "
+    "query expansion improves the recall of question answering systems, while the cost remains moderate."
 )
 
 
