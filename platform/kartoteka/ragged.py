@@ -20,3 +20,10 @@ def pick(values: np.ndarray, offsets: np.ndarray, rows: np.ndarray) -> tuple[np.
     picked = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
     places = np.repeat(starts - picked[:-1], sizes) + np.arange(picked[-1])
     return np.asarray(values[places]), picked
+
+
+def with_lists(rows: pa.Table, columns: dict[str, np.ndarray], offsets: np.ndarray) -> pa.Table:
+    """`rows` with columns of lists, cut out of flat values at `offsets` int64 [rows + 1]."""
+    for name, values in columns.items():
+        rows = rows.append_column(name, pa.LargeListArray.from_arrays(offsets, values))
+    return rows

@@ -31,7 +31,8 @@ def names() -> set[str]:
 
 @pytest.mark.parametrize("query", QUERIES)
 def test_queries_are_promql(query: str) -> None:
-    promql_parser.parse(re.sub(r"\$(\w+)", lambda variable: FILLED[variable[1]], query))
+    filled = re.sub(r"\$(\w+)", lambda variable: FILLED[variable[1]], query)
+    assert promql_parser.parse(filled).prettify()
 
 
 def test_our_figures_exist_and_are_all_shown() -> None:

@@ -27,6 +27,7 @@ from kartoteka.keyphrases.settings import KeyphraseSettings
 from kartoteka.keyphrases.twins import find_carriers, find_twins
 from kartoteka.lexical.index import ShardedIndex
 from kartoteka.lexical.settings import LexicalSettings
+from kartoteka.ragged import with_lists
 from kartoteka.ranking.labels import RIGHT, LabelSpans
 from kartoteka.ranking.settings import RankerSettings
 from kartoteka.ranking.split import Split, split_of
@@ -72,10 +73,10 @@ class Tokenise(Step):
         texts = texts_of(rows, self.separator)
         if not self.words:
             tokens = self.tokeniser(texts)
-            return _with_lists(rows, {"tokens": tokens.ids}, tokens.offsets)
+            return with_lists(rows, {"tokens": tokens.ids}, tokens.offsets)
         tokens, places = self.tokeniser.with_words(texts, self.separator)
-        rows = _with_lists(rows, {"tokens": tokens.ids}, tokens.offsets)
-        return _with_lists(rows, {"word_first": places.first, "word_last": places.last}, places.offsets)
+        rows = with_lists(rows, {"tokens": tokens.ids}, tokens.offsets)
+        return with_lists(rows, {"word_first": places.first, "word_last": places.last}, places.offsets)
 
 
 @dataclass
@@ -243,13 +244,6 @@ def pieces_file(part: str) -> str:
 def pairs_file(part: str) -> str:
     """The pairs of a part."""
     return f"{BUILD}/pairs/{part}.parquet"
-
-
-def _with_lists(rows: pa.Table, columns: dict[str, np.ndarray], offsets: np.ndarray) -> pa.Table:
-    """`rows` with columns of lists, cut out of flat values at `offsets`."""
-    for name, values in columns.items():
-        rows = rows.append_column(name, pa.LargeListArray.from_arrays(offsets, values))
-    return rows
 
 
 def _values(lists: pa.ChunkedArray) -> int:

@@ -37,7 +37,9 @@ def validate(arrays: PairArrays, module: RankerModule, share: Share) -> dict[str
         chosen.append(parts["f1_at_5"][0] / len(rows))
     if module.settings.span_weight:
         precisions = precisions_of(arrays, module, share)
-        with_spans = np.array([(arrays.words.of(rows[i : i + 1]).labels > 0).any() for i in range(len(rows))])
+        words = arrays.words.of(rows)
+        right = np.concatenate([[0], np.cumsum((words.labels > 0).any(axis=1))])
+        with_spans = np.diff(right[words.offsets]) > 0
         parts["span_ap"] = (float(precisions.sum()), float(share.of(with_spans).sum()))
         chosen.append(parts["span_ap"][0] / max(int(with_spans.sum()), 1))
     # Of each its share of the whole mean: so the sum over the workers is the mean of the two means.

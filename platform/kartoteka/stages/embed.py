@@ -17,7 +17,7 @@ from kartoteka.edition import GROUP_ROWS
 from kartoteka.encoding.settings import DEFAULT_MODEL, EncodingSettings
 from kartoteka.flow.ledger import Completion, files_of
 from kartoteka.flow.stage import Resources, Step, drop
-from kartoteka.ragged import lists_of
+from kartoteka.ragged import lists_of, with_lists
 from kartoteka.settings import Settings
 from kartoteka.stages.documents import DocumentStage, refuse_document
 from kartoteka.stages.identify import duplicate_rows
@@ -74,7 +74,7 @@ class Tokenise(Step):
     def apply(self, rows: pa.Table) -> pa.Table:
         """Tokenise title and abstract."""
         tokens = self.encoder.tokenise(texts_of(rows, self.separator))
-        return rows.append_column("tokens", pa.LargeListArray.from_arrays(tokens.offsets, tokens.ids))
+        return with_lists(rows, {"tokens": tokens.ids}, tokens.offsets)
 
 
 @dataclass

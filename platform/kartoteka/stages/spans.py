@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from kartoteka.encoding.spans import LONGEST, Spans, WordPlaces, read_head, span_scores
 from kartoteka.flow.stage import Step
-from kartoteka.ragged import lists_of
+from kartoteka.ragged import lists_of, with_lists
 from kartoteka.stages.embed import Encode, Encoding, Tokenise, texts_of, tokens_of
 
 _COLUMNS = ("tokens", "first", "last")
@@ -26,10 +26,8 @@ class TokeniseWords(Tokenise):
     def apply(self, rows: pa.Table) -> pa.Table:
         """Tokenise title and abstract."""
         tokens, places = self.encoder.tokenise_words(texts_of(rows, self.separator), self.separator)
-        lists = ((tokens.ids, tokens.offsets), (places.first, places.offsets), (places.last, places.offsets))
-        for name, (values, offsets) in zip(_COLUMNS, lists, strict=True):
-            rows = rows.append_column(name, pa.LargeListArray.from_arrays(offsets, values))
-        return rows
+        rows = with_lists(rows, {"tokens": tokens.ids}, tokens.offsets)
+        return with_lists(rows, {"first": places.first, "last": places.last}, places.offsets)
 
 
 @dataclass
