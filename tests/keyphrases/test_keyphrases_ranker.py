@@ -6,11 +6,13 @@ import io
 from pathlib import Path
 
 import numpy as np
+import orjson
 import pytest
 from sklearn.ensemble import HistGradientBoostingClassifier
 
-from kartoteka.keyphrases.boosting import _export, fit_trees, raw_scores
+from kartoteka.keyphrases.boosting import _export, fit_trees, mean_of, raw_scores
 from kartoteka.keyphrases.calibration import top_candidates
+from kartoteka.keyphrases.context import Wording
 from kartoteka.keyphrases.ranker import Ranker, fit_ranker
 from kartoteka.keyphrases.settings import KeyphraseSettings
 
@@ -26,6 +28,11 @@ def problem(documents: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.n
     return rows, labels, offsets
 
 
+def wordless(candidates: int) -> Wording:
+    """Candidates of which each has one word of its own."""
+    return Wording(np.arange(candidates + 1), np.arange(candidates))
+
+
 def test_the_kernel_gives_the_probabilities_of_scikit_learn() -> None:
     rows, labels, _ = problem(120)
     rows[::7, 1] = 0.0
@@ -33,6 +40,13 @@ def test_the_kernel_gives_the_probabilities_of_scikit_learn() -> None:
     model.fit(rows, labels)
     ours = 1 / (1 + np.exp(-raw_scores(_export(model, 0.0), rows)))
     np.testing.assert_allclose(ours, model.predict_proba(rows)[:, 1], rtol=1e-12)
+
+
+def test_the_mean_of_trees_is_the_mean_of_their_log_odds() -> None:
+    rows, labels, _ = problem(120)
+    some = [fit_trees(rows[i::3], labels[i::3], 0.5, 5 + i, 6, 0.1, i) for i in range(3)]
+    expected = np.mean([raw_scores(trees, rows) for trees in some], axis=0)
+    np.testing.assert_allclose(raw_scores(mean_of(some), rows), expected, rtol=1e-12)
 
 
 def test_leaving_out_wrong_candidates_keeps_the_probabilities() -> None:
@@ -45,9 +59,9 @@ def test_leaving_out_wrong_candidates_keeps_the_probabilities() -> None:
 
 def test_scores_are_probabilities_on_documents_not_seen() -> None:
     rows, labels, offsets = problem(600)
-    ranker = fit_ranker(rows, labels, offsets, list("abcd"), SETTINGS).ranker
+    ranker = fit_ranker(rows, labels, offsets, list("abcd"), SETTINGS, wordless(len(rows))).ranker
     rows, labels, offsets = problem(600, seed=1)
-    order = ranker.order(rows)
+    order = ranker.order(rows, offsets, wordless(len(rows)))
     top = top_candidates(order, offsets, SETTINGS.limit)
     scores = ranker.probability(order)[top]
     assert scores.min() >= 0
@@ -62,40 +76,62 @@ def test_scores_are_probabilities_on_documents_not_seen() -> None:
 def test_training_documents_are_scored_by_trees_that_did_not_see_them() -> None:
     rows, _, offsets = problem(200)
     noise = np.random.default_rng(5).random(len(rows)) < 0.3  # nothing to learn: only memory could tell
-    fitted = fit_ranker(rows, noise, offsets, list("abcd"), SETTINGS)
-    seen = fitted.ranker.order(rows)
+    settings = SETTINGS.model_copy(update={"second_look": 0})
+    fitted = fit_ranker(rows, noise, offsets, list("abcd"), settings, wordless(len(rows)))
+    seen = fitted.ranker.order(rows, offsets, wordless(len(rows)))
     assert seen[noise].mean() - seen[~noise].mean() > 0.1
     assert abs(fitted.held_out[noise].mean() - fitted.held_out[~noise].mean()) < 0.05
 
 
 @pytest.mark.parametrize("documents", [0, 1, 19])
 def test_too_few_documents_give_no_ranker(documents: int) -> None:
-    assert fit_ranker(*problem(documents), list("abcd"), SETTINGS) is None
+    rows, labels, offsets = problem(documents)
+    assert fit_ranker(rows, labels, offsets, list("abcd"), SETTINGS, wordless(len(rows))) is None
 
 
 def test_nothing_right_or_nothing_wrong_gives_no_ranker() -> None:
     rows, labels, offsets = problem(100)
     for same in (np.zeros_like(labels), np.ones_like(labels)):
-        assert fit_ranker(rows, same, offsets, list("abcd"), SETTINGS) is None
+        assert fit_ranker(rows, same, offsets, list("abcd"), SETTINGS, wordless(len(rows))) is None
 
 
 def test_a_ranker_comes_back_from_its_bytes_and_they_do_not_vary(tmp_path: Path) -> None:
     rows, labels, offsets = problem(100)
-    ranker = fit_ranker(rows, labels, offsets, list("abcd"), SETTINGS).ranker
-    again = fit_ranker(rows, labels, offsets, list("abcd"), SETTINGS).ranker
+    ranker = fit_ranker(rows, labels, offsets, list("abcd"), SETTINGS, wordless(len(rows))).ranker
+    again = fit_ranker(rows, labels, offsets, list("abcd"), SETTINGS, wordless(len(rows))).ranker
     assert ranker.to_bytes() == again.to_bytes()
     path = tmp_path / "ranker.npz"
     path.write_bytes(ranker.to_bytes())
     opened = Ranker.open(path)
     assert opened.names == ("a", "b", "c", "d")
-    np.testing.assert_array_equal(opened.order(rows), ranker.order(rows))
-    np.testing.assert_array_equal(opened.probability(opened.order(rows)), ranker.probability(ranker.order(rows)))
+    order = ranker.order(rows, offsets, wordless(len(rows)))
+    np.testing.assert_array_equal(opened.order(rows, offsets, wordless(len(rows))), order)
+    np.testing.assert_array_equal(opened.probability(order), ranker.probability(order))
 
 
 def _npz(**arrays: np.ndarray) -> bytes:
     sink = io.BytesIO()
     np.savez(sink, **arrays)
     return sink.getvalue()
+
+
+def test_a_ranker_of_the_format_before_is_read(tmp_path: Path) -> None:
+    rows, labels, offsets = problem(100)
+    settings = SETTINGS.model_copy(update={"second_look": 0})
+    ranker = fit_ranker(rows, labels, offsets, list("abcd"), settings, wordless(len(rows))).ranker
+    with np.load(io.BytesIO(ranker.to_bytes())) as stored:
+        arrays = dict(stored)
+    head = orjson.loads(arrays["head"].tobytes())
+    assert head.pop("second") is None
+    arrays["head"] = np.frombuffer(orjson.dumps(head | {"format": 2}), np.uint8)
+    path = tmp_path / "ranker.npz"
+    path.write_bytes(_npz(**arrays))
+    words = wordless(len(rows))
+    np.testing.assert_array_equal(Ranker.open(path).order(rows, offsets, words), ranker.order(rows, offsets, words))
+    arrays["head"] = np.frombuffer(orjson.dumps(head | {"format": 4}), np.uint8)
+    path.write_bytes(_npz(**arrays))
+    with pytest.raises(ValueError, match="has format 4"):
+        Ranker.open(path)
 
 
 @pytest.mark.parametrize(

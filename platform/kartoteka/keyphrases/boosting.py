@@ -5,6 +5,7 @@ Arrays instead of a pickle: an edition opened by another version, or by somebody
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -45,6 +46,19 @@ def fit_trees(
         random_state=seed,
     ).fit(rows, labels)
     return _export(model, float(np.log(share)))
+
+
+def mean_of(some: Sequence[Trees]) -> Trees:
+    """Trees whose log-odds are the mean of those of `some`, at least one."""
+    sizes = np.array([trees.feature.size for trees in some])
+    shifts = np.cumsum(sizes) - sizes
+    moved = {
+        name: np.concatenate([getattr(trees, name) + np.int32(by) for trees, by in zip(some, shifts, strict=True)])
+        for name in ("roots", "left", "right")
+    }
+    same = {name: np.concatenate([getattr(trees, name) for trees in some]) for name in ("feature", "threshold")}
+    value = np.concatenate([trees.value for trees in some]) / len(some)
+    return Trees(**moved, **same, value=value, base=float(np.mean([trees.base for trees in some])))
 
 
 def _export(model: Any, shift_base: float) -> Trees:

@@ -1,4 +1,4 @@
-"""The learned fusion: trees over the features, fitted with cross-fitting, and a calibration to probabilities.
+"""The learned fusion: trees over the features, a second look at the best, both cross-fitted, and a calibration.
 
 A score is the probability that a cataloguer of this archive would have assigned the phrase, measured on documents the
 trees that scored them had not seen.
@@ -15,10 +15,14 @@ import orjson
 
 from kartoteka.keyphrases.boosting import Trees, fit_trees, raw_scores
 from kartoteka.keyphrases.calibration import calibrate
+from kartoteka.keyphrases.context import Wording
 from kartoteka.keyphrases.far import Far, fit_far, nearness
+from kartoteka.keyphrases.second import SecondLook, fit_second
 from kartoteka.keyphrases.settings import KeyphraseSettings
 
-FORMAT = 2
+FORMAT = 3
+#: Format 2 knew no second look; all else is the same.
+_READ = (2, FORMAT)
 _TREE_ARRAYS = tuple(name for name in Trees._fields if name != "base")
 
 
@@ -26,31 +30,39 @@ _TREE_ARRAYS = tuple(name for name in Trees._fields if name != "base")
 class Ranker:
     """Trees over the columns `names`; `knots` float64 [2, m]: log-odds and the probability each stands for.
 
-    `far`: how documents unlike those of the archive are ranked; None: as all others.
+    `second`: the second look at the best candidates, None: none. `far`: how documents unlike those of the archive are
+    ranked; None: as all others.
     """
 
     names: tuple[str, ...]
     trees: Trees
     knots: np.ndarray
     far: Far | None = None
+    second: SecondLook | None = None
 
-    def order(self, rows: np.ndarray) -> np.ndarray:
-        """Log-odds float64 [n] of feature rows float32 [n, columns]: what candidates are ordered by."""
+    def order(self, rows: np.ndarray, offsets: np.ndarray, named: Wording) -> np.ndarray:
+        """What the candidates of n documents are ordered by, log-odds float64 [m], from features [m, columns]."""
         assert rows.shape[1] == len(self.names)
-        return raw_scores(self.trees, rows)
+        order = raw_scores(self.trees, rows)
+        return order if self.second is None else self.second.order(rows, order, offsets, named)
 
     def probability(self, order: np.ndarray) -> np.ndarray:
         """The calibrated probabilities of log-odds, float64 [n] in [0, 1]; never decreasing in them."""
         return np.interp(order, self.knots[0], self.knots[1])
 
     def rank(
-        self, rows: np.ndarray, offsets: np.ndarray, formula: np.ndarray, trees: np.ndarray | None = None
+        self,
+        rows: np.ndarray,
+        offsets: np.ndarray,
+        formula: np.ndarray,
+        named: Wording,
+        trees: np.ndarray | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """What the candidates of n documents are ordered by, and their probabilities; both float64 [m].
 
         `formula` float64 [m]: scores of the fixed formula; `trees`: log-odds to take in place of the trees' own.
         """
-        order = self.order(rows) if trees is None else trees
+        order = self.order(rows, offsets, named) if trees is None else trees
         if self.far is None:
             return order, self.probability(order)
         trust = np.repeat(self.far.trust(nearness(rows, self.names, offsets)), np.diff(offsets))
@@ -59,8 +71,11 @@ class Ranker:
 
     def to_bytes(self) -> bytes:
         """As a NumPy archive without pickles; equal rankers give equal bytes."""
-        head = {"format": FORMAT, "names": self.names, "base": self.trees.base, "far": None}
-        arrays = {name: getattr(self.trees, name) for name in _TREE_ARRAYS}
+        head = {"format": FORMAT, "names": self.names, "base": self.trees.base, "far": None, "second": None}
+        arrays = _arrays(self.trees)
+        if self.second is not None:
+            head["second"] = [self.second.trees.base, self.second.candidates]
+            arrays |= {f"second_{name}": array for name, array in _arrays(self.second.trees).items()}
         if self.far is not None:
             head["far"] = [self.far.low, self.far.high]
             arrays |= {"far_prior": self.far.prior, "far_knots": self.far.knots}
@@ -74,14 +89,22 @@ class Ranker:
         try:
             with np.load(path, allow_pickle=False) as stored:
                 head = orjson.loads(stored["head"].tobytes())
-                arrays = {name: stored[name] for name in _TREE_ARRAYS}
-                knots = stored["knots"]
+                trees = Trees(**{name: stored[name] for name in _TREE_ARRAYS}, base=head["base"])
+                knots, second = stored["knots"], None
                 far = Far(*head["far"], stored["far_prior"], stored["far_knots"]) if head.get("far") else None
+                if head.get("second"):
+                    base, candidates = head["second"]
+                    again = Trees(**{name: stored[f"second_{name}"] for name in _TREE_ARRAYS}, base=base)
+                    second = SecondLook(again, candidates)
         except (KeyError, ValueError, OSError, EOFError) as error:
             raise ValueError(f"ranker: {path} is not a ranker: {error}") from None
-        if head.get("format") != FORMAT:
+        if head.get("format") not in _READ:
             raise ValueError(f"ranker: {path} has format {head.get('format')!r}; this version reads {FORMAT}")
-        return Ranker(tuple(head["names"]), Trees(**arrays, base=head["base"]), knots, far)
+        return Ranker(tuple(head["names"]), trees, knots, far, second)
+
+
+def _arrays(trees: Trees) -> dict[str, np.ndarray]:
+    return {name: getattr(trees, name) for name in _TREE_ARRAYS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,12 +122,13 @@ def fit_ranker(
     offsets: np.ndarray,
     names: list[str],
     settings: KeyphraseSettings,
+    named: Wording,
     formula: np.ndarray | None = None,
 ) -> Fitted | None:
     """Fit on the candidates of n documents: `rows` float32 [m, f], `labels` bool [m], `offsets` int64 [n + 1].
 
-    `formula` float64 [m]: scores of the fixed formula, which has a say on documents far from the archive. None when too
-    few documents or no right or wrong candidate is there to learn from.
+    `named`: their words; `formula` float64 [m]: scores of the fixed formula, which has a say on documents far from the
+    archive. None when too few documents or no right or wrong candidate is there to learn from.
     """
     n = offsets.size - 1
     random = np.random.default_rng(settings.seed)
@@ -123,11 +147,13 @@ def fit_ranker(
         trees = _fit(rows[inside], labels[inside], share, settings)
         held_out[outside] = raw_scores(trees, rows[outside])
     trees = _fit(rows[kept], labels[kept], share, settings)
-    far = None
+    far, second = None, None
+    if settings.second_look:
+        second, held_out = fit_second(rows, labels, offsets, held_out, fold[of], named, settings)
     if formula is not None:
         far = fit_far(nearness(rows, names, offsets), held_out, formula, labels, offsets, settings.limit)
     knots = calibrate(held_out, labels, offsets, settings.limit)
-    return Fitted(Ranker(tuple(names), trees, knots, far), held_out, fold)
+    return Fitted(Ranker(tuple(names), trees, knots, far, second), held_out, fold)
 
 
 def _fit(rows: np.ndarray, labels: np.ndarray, share: float, settings: KeyphraseSettings) -> Trees:

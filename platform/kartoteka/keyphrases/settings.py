@@ -17,8 +17,8 @@ class KeyphraseSettings(Settings):
     learned `ranker`, or the `votes` baseline (summed scores of the neighbours that carry a phrase, phrases that stand
     in the text first). `limit` keyphrases are kept, and up to `per_category` of each of present, reordered, mixed and
     unseen beyond it; none below `min_score`. The rest concerns the ranker's training on `training_documents` of the
-    archive's annotated documents in `folds` cross-fitted parts; below `min_training` annotated documents a fixed
-    formula ranks.
+    archive's annotated documents in `folds` cross-fitted parts: all candidates, then the best `second_look` of each
+    document again beside each other (0: not). Below `min_training` annotated documents a fixed formula ranks.
     """
 
     neighbours: int = Field(50, ge=1, le=1000)
@@ -35,4 +35,5 @@ class KeyphraseSettings(Settings):
     leaves: int = Field(24, ge=2, le=256)
     learning_rate: float = Field(0.1, gt=0, le=1)
     negatives: int = Field(8, ge=1)
+    second_look: int = Field(40, ge=0, le=1000)
     seed: int = Field(0, ge=0)

@@ -14,6 +14,7 @@ import pyarrow as pa
 from kartoteka.documents import KEYPHRASES_SCHEMA
 from kartoteka.keyphrases.archive import Archive
 from kartoteka.keyphrases.calibration import top_candidates
+from kartoteka.keyphrases.context import Wording, wording
 from kartoteka.keyphrases.dense import DENSE, TRAINED, VectorArrays, dense_features, open_vectors
 from kartoteka.keyphrases.features import features, names
 from kartoteka.keyphrases.gather import gather
@@ -35,10 +36,11 @@ _NEIGHBOURS = 5
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
-    """The candidates of n documents and their feature rows float32 [m, len(names)]."""
+    """The candidates of n documents, their words, and their feature rows float32 [m, len(names)]."""
 
     pool: Pool
     terms: Terms
+    named: Wording
     rows: np.ndarray
     names: list[str]
 
@@ -126,7 +128,8 @@ class Suggester:
         if trained is not None and trained.spans is not None:
             rows.append(span_features(self.archive.arrays, words.arrays, terms.arrays, pool, trained.spans))
             columns_ += SPANS
-        return Candidates(pool, terms, np.concatenate(rows, axis=1), columns_)
+        named = wording(self.archive.arrays, terms.arrays, pool, columns)
+        return Candidates(pool, terms, named, np.concatenate(rows, axis=1), columns_)
 
     def _neighbours(
         self,
@@ -158,7 +161,7 @@ class Suggester:
         elif self.ranker is None or list(self.ranker.names) != found.names:
             order = score = prior_rule(found.pool)
         else:
-            order, score = self.ranker.rank(found.rows, found.pool.offsets, prior_rule(found.pool))
+            order, score = self.ranker.rank(found.rows, found.pool.offsets, prior_rule(found.pool), found.named)
         return self.table(documents, found, order, score)
 
     def table(self, documents: pa.Table, found: Candidates, order: np.ndarray, score: np.ndarray) -> pa.Table:

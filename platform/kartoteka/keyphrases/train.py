@@ -58,8 +58,9 @@ def train(
     if suggester.settings.method == "votes":
         return Training("votes", None, votes, votes)
     formula = prior_rule(found.pool)
-    fitted = fit_ranker(found.rows, found.pool.own, found.pool.offsets, found.names, suggester.settings, formula)
+    pool = found.pool
+    fitted = fit_ranker(found.rows, pool.own, pool.offsets, found.names, suggester.settings, found.named, formula)
     if fitted is None:
         return Training("prior", None, suggester.table(documents, found, formula, formula), votes)
-    order, score = fitted.ranker.rank(found.rows, found.pool.offsets, formula, fitted.held_out)
+    order, score = fitted.ranker.rank(found.rows, pool.offsets, formula, found.named, fitted.held_out)
     return Training("ranker", fitted.ranker, suggester.table(documents, found, order, score), votes)
