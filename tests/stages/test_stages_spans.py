@@ -15,6 +15,7 @@ from kartoteka.documents import DOCUMENT_SCHEMA, Refusal, quarantine_row, quaran
 from kartoteka.encoding.encoder import load_encoder
 from kartoteka.encoding.settings import EncodingSettings
 from kartoteka.encoding.spans import LONGEST, MISSING, SpanHead, Spans, read_head, write_head
+from kartoteka.flow.ledger import Completion
 from kartoteka.flow.stage import apply_steps
 from kartoteka.ranking.directory import RankerFiles
 from kartoteka.stages.embed import Encoding
@@ -114,23 +115,31 @@ def test_a_column_of_spans_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert spans_of(storage.table("a.parquet")["spans"].slice(0, 0)).scores.shape == (0, LONGEST)
 
 
+def written(
+    kept: list[int], tiny_encoder: Path, head: Path | None, folder: Path
+) -> tuple[Completion, pa.Table, pa.Table]:
+    """What a part is completed with, and its file, when the documents but those `kept` are refused; and their rows."""
+    files = RankerFiles(folder, tiny_encoder, "abc", SEPARATOR, 16, None, None, head, "0" * 64 if head else None)
+    stage, storage = EncodeTrained(files, EncodingSettings()), Storage(folder)
+    storage.put_table("documents/part-0.parquet", documents())
+    rows = stage.load(storage, "part-0", b"")
+    for step in stage.steps:
+        step.open()
+    made = apply_steps(stage.steps, rows.take(pa.array(kept, pa.int64())))
+    refused = [
+        quarantine_row(Refusal("failed", "x"), stage="trained", source="a:1", record=b"{}", identity=f"d{row}")
+        for row in range(rows.num_rows)
+        if row not in kept
+    ]
+    return stage.write(storage, "part-0", made, quarantine_table(refused)), storage.table(trained_file("part-0")), made
+
+
 @pytest.mark.parametrize("with_head", [True, False])
 def test_a_part_keeps_spans_beside_vectors_and_a_refused_document_has_none(
     tiny_encoder: Path, head: Path, tmp_path: Path, with_head: bool
 ) -> None:
-    spans = head if with_head else None
-    files = RankerFiles(tmp_path, tiny_encoder, "abc", SEPARATOR, 16, None, None, spans, "0" * 64 if spans else None)
-    stage, storage = EncodeTrained(files, EncodingSettings()), Storage(tmp_path)
-    storage.put_table("documents/part-0.parquet", documents())
-    rows = stage.load(storage, "part-0", b"")
-    kept = rows.take(pa.array([0, 1, 3, 4]))
-    for step in stage.steps:
-        step.open()
-    made = apply_steps(stage.steps, kept)
-    refused = quarantine_row(Refusal("failed", "x"), stage="trained", source="a:1", record=b"{}", identity="d2")
-    completion = stage.write(storage, "part-0", made, quarantine_table([refused]))
+    completion, table, made = written([0, 1, 3, 4], tiny_encoder, head if with_head else None, tmp_path)
     assert (completion.rows_in, completion.rows_out) == (5, 4)
-    table = storage.table(trained_file("part-0"))
     assert table["id"].to_pylist() == [f"d{i}" for i in range(5)]
     assert table.column_names == (["id", "vector", "spans"] if with_head else ["id", "vector"])
     assert trained_of(table) is None
@@ -144,3 +153,15 @@ def test_a_part_keeps_spans_beside_vectors_and_a_refused_document_has_none(
     np.testing.assert_array_equal(trained.spans.scores, own.scores)
     words = np.diff(own.offsets).tolist()
     assert np.diff(trained.spans.offsets).tolist() == [*words[:2], 0, *words[2:]]
+
+
+@pytest.mark.parametrize("with_head", [True, False])
+def test_a_part_whose_documents_were_all_refused_has_neither_vectors_nor_spans(
+    tiny_encoder: Path, head: Path, tmp_path: Path, with_head: bool
+) -> None:
+    completion, table, _ = written([], tiny_encoder, head if with_head else None, tmp_path)
+    assert (completion.rows_in, completion.rows_out, completion.quarantined) == (5, 0, 5)
+    trained = trained_of(table.rename_columns({"vector": "trained"}))
+    np.testing.assert_array_equal(trained.vectors, np.zeros((5, 32)))
+    assert (trained.spans is None) != with_head
+    assert trained.spans is None or not np.diff(trained.spans.offsets).any()
