@@ -22,7 +22,7 @@ from kartoteka.sentiment.mixture import Mixture, mix, of_gold
 from kartoteka.sentiment.pseudolabels import read_pseudolabels
 from kartoteka.sentiment.settings import SentimentSettings
 from kartoteka.sentiment.split import REFUSED, VALIDATION, check_classes, gold_table, refused_table, validation_of
-from kartoteka.sentiment.start import write_start
+from kartoteka.sentiment.start import CLASSIFIER, write_start
 from kartoteka.sentiment.texts import CLASSES, UNLABELLED, read_texts, without_copies
 from kartoteka.storage import Storage
 
@@ -81,9 +81,9 @@ def prepare(
     """
     model = resolve_model(encoder) if encoder else None
     plan = {
-        "files": {name: _digest(name) for name in files},
+        "files": {name: digest_of(name) for name in files},
         "encoder": model and model.sha256,
-        "pseudolabels": pseudolabels and _digest(pseudolabels),
+        "pseudolabels": pseudolabels and digest_of(pseudolabels),
         "settings": settings.model_dump(exclude=_LOSS),
     }
     if run.exists(EXAMPLES) and description(run.local(EXAMPLES), KIND)["plan"] == plan:
@@ -93,7 +93,7 @@ def prepare(
     out = validation_of(given, settings.validation_share, settings.seed)
     check_classes(given, ~out)
     with run.folder(START, whole=True) as place, whole_folder(place) as folder:
-        write_start(model, given.take(np.flatnonzero(~out)).texts, settings, folder)
+        write_start(CLASSIFIER, model, given.take(np.flatnonzero(~out)).texts, settings, folder)
     gold = given.take(np.flatnonzero(labelled))
     mixture = of_gold(gold, out[labelled])
     if pseudolabels:
@@ -141,7 +141,8 @@ def _write(mixture: Mixture, settings: SentimentSettings, start: Path, folder: P
     }
 
 
-def _digest(path: str) -> str:
+def digest_of(path: str) -> str:
+    """SHA-256 of a file, or of all files of a folder."""
     digest = hashlib.sha256()
     for name in files_of(path):
         digest.update(name.read_bytes())

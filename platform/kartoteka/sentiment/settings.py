@@ -34,6 +34,13 @@ class SmallSettings(Settings):
             raise ValueError(f"width: {self.width} is not a multiple of 2 x {self.heads} heads")
         return self
 
+    def described(self) -> str:
+        """What a model card says of it."""
+        return (
+            f"none: a ModernBERT of {self.layers} layers of {self.width}, its vocabulary and vectors learned from the "
+            "texts"
+        )
+
 
 class ReliabilitySettings(Settings):
     """When a classifier's label is believed."""

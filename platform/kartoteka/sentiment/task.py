@@ -96,15 +96,11 @@ class SentimentTask(Task):
 
     def card(self, run: Storage) -> dict[str, Any]:
         """See `Task.card`."""
-        facts, small = data.facts_of(run), self.settings.small
-        made = (
-            f"none: a ModernBERT of {small.layers} layers of {small.width}, its vocabulary and vectors learned from "
-            "the texts"
-        )
+        facts = data.facts_of(run)
         step = "final: cross-entropy and supervised contrastive loss" if self.pseudolabels else "base: cross-entropy"
         return {
             "title": f"Sentiment of short texts, three classes ({step})",
-            "base": self.encoder or made,
+            "base": self.encoder or self.settings.small.described(),
             "data": [
                 f"{', '.join(Path(name).name for name in self.files)}: {facts['training']:,} texts learned from, "
                 f"{facts['pseudolabelled']:,} of them with pseudo-labels; {facts['validation']:,} held out",
