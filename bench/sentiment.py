@@ -47,10 +47,14 @@ GAIN, PRECISION = 1.5, 0.92
 
 @dataclass(frozen=True)
 class World:
-    """What is learned from, what is measured on, and other texts with the labels that nobody is shown."""
+    """What is learned from, what is measured on, and texts with labels that nobody is shown.
+
+    `posts`: of the source that is learned from; `others`: of other sources.
+    """
 
     train: Texts
     test: GoldTexts
+    posts: Texts
     others: Texts
 
 
@@ -69,7 +73,8 @@ def divide(options: argparse.Namespace, labels: dict[str, str]) -> World:
     if options.other_texts:
         rows = np.sort(np.random.default_rng(0).permutation(rows)[: options.other_texts])
     told = GoldTexts(CLASSES, test.ids, test.texts, test.sources, np.array(test.labels, np.int64))
-    return World(gold.take(learned), told, others.take(rows))
+    posts = gold.take(np.setdiff1d(np.flatnonzero(~np.isin(sides, sides[measured])), learned))
+    return World(gold.take(learned), told, posts, others.take(rows))
 
 
 def write(file: Path, texts: Texts, *, hidden: bool) -> str:
