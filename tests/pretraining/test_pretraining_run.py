@@ -22,14 +22,14 @@ from kartoteka.training.settings import TrainingSettings, WorkerSettings
 
 
 def test_an_encoder_that_has_read_the_texts_begins_a_classifier(ray_session: str, tmp_path: Path) -> None:
-    file = write(tmp_path / "texts.jsonl", [opinion(n) for n in range(400)])
-    settings = TrainingSettings(steps=60, batch=32, learning_rate=1e-2, validate_every=30, checkpoint_every=60)
+    file = write(tmp_path / "texts.jsonl", [opinion(n) for n in range(200)])
+    settings = TrainingSettings(steps=30, batch=32, learning_rate=1e-2, validate_every=30, checkpoint_every=30)
     task, run = MlmTask((file,), None, TINY), Storage(tmp_path / "run")
     about = train(
         task, settings, WorkerSettings(count=2), run, Console(quiet=True), resume=False, command="a test"
     )  # fmt: skip
-    _, accuracy = metrics.curve(metrics.collect(run), "validation_accuracy")
-    assert about["best"]["accuracy"] > accuracy[0] + 0.1
+    _, lost = metrics.curve(metrics.collect(run), "validation_nll")
+    assert about["best"]["nll"] < lost[0] - 1
     assert "masked-language" in (tmp_path / "run/model/README.md").read_text()
 
     read = AutoModelForMaskedLM.from_pretrained(tmp_path / "run/model", dtype=torch.float32)

@@ -36,7 +36,8 @@ class Examples(NamedTuple):
     """The n labelled texts. `tokens` int32 with `offsets` int64 [n + 1]; `label` int8 [n], a number of `CLASSES`.
 
     `validation` bool [n]; `pseudo` bool [n]: the label is a base model's. `cluster` int32 [n] (-1: none known) and
-    `dominant` int8 [n], the class that dominates it (without a cluster: the text's own).
+    `dominant` int8 [n], the class that dominates it (without a cluster: the text's own). `target` float32 [n, 3]: the
+    shares of the classes that are learned.
     """
 
     tokens: np.ndarray
@@ -46,6 +47,7 @@ class Examples(NamedTuple):
     pseudo: np.ndarray
     cluster: np.ndarray
     dominant: np.ndarray
+    target: np.ndarray
 
 
 @lru_cache(maxsize=2)
@@ -97,7 +99,7 @@ def prepare(
     gold = given.take(np.flatnonzero(labelled))
     mixture = of_gold(gold, out[labelled])
     if pseudolabels:
-        mixture = mix(mixture, read_pseudolabels(pseudolabels), settings.pseudolabel_share)
+        mixture = mix(mixture, read_pseudolabels(pseudolabels), settings.pseudolabel_share, soft=settings.soft)
     with run.folder(EXAMPLES, whole=True) as place, whole_folder(place) as folder:
         facts = _write(mixture, settings, run.local(START), folder)
         facts |= {"unlabelled": int((~labelled).sum()), "refused": given.reasons()}

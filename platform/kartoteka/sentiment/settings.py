@@ -121,6 +121,9 @@ class SentimentSettings(Settings):
     pseudolabel_share: float = Field(default=1.0, gt=0)
     """Pseudo-labelled texts of a class for each gold one, at most, chosen by hash."""
 
+    soft: bool = False
+    """Learn the probabilities that a pseudo-labelled text was given, and not its label alone."""
+
     freeze_embeddings: bool = False
     """Leave the vectors of tokens as they are, so that few texts are not learned by heart."""
 

@@ -46,10 +46,13 @@ class SentimentTask(Task):
     def collate(self, run: Storage, numbers: np.ndarray, share: Share) -> Batch:
         """`ids` int32, `offsets` int64: this worker's texts; `rows` int64: which of the global batch they are.
 
+        `targets` float32 [rows, 3]: the shares of the classes that they are to be given.
+
         `labels`, `clusters`, `dominant` int64 [batch]: of the global batch.
         """
         examples, rows = data.examples_of(run), self._visits(run)[numbers]
-        ids, offsets = pick(examples.tokens, examples.offsets, share.of(rows))
+        own = share.of(rows)
+        ids, offsets = pick(examples.tokens, examples.offsets, own)
         return {
             "ids": ids,
             "offsets": offsets,
@@ -57,6 +60,7 @@ class SentimentTask(Task):
             "clusters": examples.cluster[rows].astype(np.int64),
             "dominant": examples.dominant[rows].astype(np.int64),
             "rows": share.of(np.arange(len(rows))),
+            "targets": examples.target[own],
         }
 
     def label(self, run: Storage, number: int) -> str:
