@@ -9,7 +9,7 @@ hidden from all that is trained and used to tell how many of the accepted pseudo
 Steps: the encoder, by masked-language modelling on all texts but those held out; the base from it, and from a fresh
 one; pseudo-labels on which base and n-grams agree; the final, from the pseudo-labels of the other sources alone, and
 from those of the posts too. λ, the weight of the metric loss, is swept with the first seed, and the best on its
-validation texts is kept for the others. --work keeps texts and encoder; an encoder that is there already is taken.
+validation texts is kept for the others. --work keeps the runs, and a bench that was stopped goes on from them.
 """
 
 from __future__ import annotations
@@ -149,7 +149,7 @@ def main() -> None:
     parser.add_argument("--texts", nargs="+")
     parser.add_argument("--config", default=str(RECIPE))
     parser.add_argument("--mlm", default=str(MLM), help="settings of the encoder")
-    parser.add_argument("--work", help="folder that keeps the texts and the run of the encoder")
+    parser.add_argument("--work", help="folder that keeps the runs")
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--lambdas", type=float, nargs="+", default=[0.0, 0.2, 0.5])
     parser.add_argument("--gold-texts", type=int, help="learn from so many gold texts only")
@@ -166,14 +166,13 @@ def main() -> None:
     simple = baseline(world)
     print(f"TF-IDF + logistic regression: {100 * over_seeds(world.test, [simple]).value:.1f}", flush=True)
     with tempfile.TemporaryDirectory(prefix="kartoteka-bench-") as name, cluster.connected(None):
-        folder = Path(name)
-        kept = Path(options.work or name).absolute()
-        kept.mkdir(parents=True, exist_ok=True)
+        folder = Path(options.work or name).absolute()
+        folder.mkdir(parents=True, exist_ok=True)
         files = tuple(
-            write(kept / f"{part}.jsonl", texts, hidden=part != "gold")
+            write(folder / f"{part}.jsonl", texts, hidden=part != "gold")
             for part, texts in (("gold", world.train), ("posts", world.posts), ("others", world.others))
         )
-        encoder, read = pretrain(files, TrainMlmConfig.from_toml(options.mlm), kept / "mlm")
+        encoder, read = pretrain(files, TrainMlmConfig.from_toml(options.mlm), folder / "mlm")
         bench = Bench(world, files, config, encoder)
         seeds = [steps(bench, 0, options.lambdas, folder / "0")]
         tried = seeds[0]["finals"]

@@ -25,7 +25,7 @@ from kartoteka.sentiment.split import validation_of
 from kartoteka.sentiment.task import SentimentTask
 from kartoteka.sentiment.texts import CLASSES, UNLABELLED
 from kartoteka.storage import Storage
-from kartoteka.training.run import train
+from kartoteka.training.run import RUN, train
 from kartoteka.training.settings import TrainingSettings
 from kartoteka.training.task import Task
 
@@ -51,13 +51,13 @@ class Bench:
         settings = self.config.sentiment.model_copy(update={"seed": seed, "metric_weight": weight})
         training = self.config.training.model_copy(update={"seed": seed})
         task = SentimentTask(self.files, encoder, pseudo, settings)
-        return _train(task, training, self.config, folder, resume=False)
+        return _train(task, training, self.config, folder)
 
 
 def pretrain(files: tuple[str, ...], config: TrainMlmConfig, folder: Path) -> tuple[str, dict[str, Any]]:
-    """The encoder that has read the `files`, and what its run says; one that `folder` has already is taken."""
+    """The encoder that has read the `files`, and what its run says."""
     task = MlmTask(files, None, config.mlm)
-    about = _train(task, config.training, config, folder, resume=folder.exists())
+    about = _train(task, config.training, config, folder)
     return str(folder / "model"), about
 
 
@@ -67,7 +67,7 @@ def by_ngrams(world: World, config: SentimentConfig, folder: Path) -> Path:
     held = validation_of(world.train, settings.validation_share, settings.seed)
     learned, asked = (world.train.take(np.flatnonzero(rows)).texts for rows in (~held, held))
     found = fit_ngrams(learned, labels[~held], asked, labels[held], config.ngrams, settings.seed)
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     write_ngrams(folder, found.shape, found.parameters, {})
     return folder
 
@@ -80,9 +80,10 @@ def steps(bench: Bench, seed: int, lambdas: Sequence[float], folder: Path) -> di
     ngrams, pseudo = by_ngrams(bench.world, seeded, folder / "ngrams"), folder / "pseudo.parquet"
     settings = bench.config.pseudolabels.model_dump()
     model = str(folder / "base/model")
-    pseudolabel(model, list(bench.files), pseudo, bench.config, settings, "cpu", 1, str(ngrams))
+    if not pseudo.exists():  # else of a bench that was stopped, and its finals are of these very labels
+        pseudolabel(model, list(bench.files), pseudo, bench.config, settings, "cpu", 1, str(ngrams))
     table = pq.read_table(pseudo)
-    pq.write_table(without(table, bench.world.posts.ids), folder / "others.parquet")
+    Storage(folder).put_table("others.parquet", without(table, bench.world.posts.ids))
     finals = {
         (name, weight): _final(bench, seed, weight, file, folder / f"{file.stem}-{weight:g}")
         for name, file in ((OTHERS, folder / "others.parquet"), (ALL, pseudo))
@@ -157,8 +158,7 @@ def _mean(right: np.ndarray) -> float | None:
     return float(right.mean()) if len(right) else None
 
 
-def _train(
-    task: Task, training: TrainingSettings, config: TrainConfig, folder: Path, *, resume: bool
-) -> dict[str, Any]:
-    quiet = Console(quiet=True)
-    return train(task, training, config.workers, Storage(folder), quiet, resume=resume, command="bench.sentiment")
+def _train(task: Task, training: TrainingSettings, config: TrainConfig, folder: Path) -> dict[str, Any]:
+    """A run in `folder`, or the rest of one that a bench before has begun there."""
+    run, quiet = Storage(folder), Console(quiet=True)
+    return train(task, training, config.workers, run, quiet, resume=run.exists(RUN), command="bench.sentiment")
