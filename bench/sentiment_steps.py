@@ -72,9 +72,13 @@ def by_ngrams(world: World, config: SentimentConfig, folder: Path) -> Path:
     return folder
 
 
-def steps(bench: Bench, seed: int, lambdas: Sequence[float], folder: Path) -> dict[str, Any]:
-    """One seed: labels of the test texts by each step, those of the finals by each λ; what was believed."""
-    bench.learn(folder / "fresh", seed, None, 0.0, None)
+def steps(bench: Bench, seed: int, lambdas: Sequence[float], folder: Path, *, fresh: bool) -> dict[str, Any]:
+    """One seed: labels of the test texts by each step, those of the finals by each λ; what was believed.
+
+    `fresh`: a base from a fresh encoder, too.
+    """
+    if fresh:
+        bench.learn(folder / "fresh", seed, None, 0.0, None)
     base = bench.learn(folder / "base", seed, bench.encoder, 0.0, None)
     seeded = bench.config.model_copy(update={"sentiment": bench.config.sentiment.model_copy(update={"seed": seed})})
     ngrams, pseudo = by_ngrams(bench.world, seeded, folder / "ngrams"), folder / "pseudo.parquet"
@@ -91,7 +95,7 @@ def steps(bench: Bench, seed: int, lambdas: Sequence[float], folder: Path) -> di
     }
     return {
         "n-grams": open_classifier(str(ngrams)).classify(bench.world.test.texts)[0].argmax(axis=1),
-        "fresh": bench.labels(folder / "fresh"),
+        "fresh": bench.labels(folder / "fresh") if fresh else None,
         "base": bench.labels(folder / "base"),
         "base_steps": base["steps"],
         "finals": finals,

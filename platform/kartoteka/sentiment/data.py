@@ -95,7 +95,9 @@ def prepare(
     out = validation_of(given, settings.validation_share, settings.seed)
     check_classes(given, ~out)
     with run.folder(START, whole=True) as place, whole_folder(place) as folder:
-        write_start(CLASSIFIER, model, given.take(np.flatnonzero(~out)).texts, settings, folder)
+        write_start(
+            CLASSIFIER, model, given.take(np.flatnonzero(~out)).texts, settings, folder, dropout=settings.dropout
+        )
     gold = given.take(np.flatnonzero(labelled))
     mixture = of_gold(gold, out[labelled])
     if pseudolabels:

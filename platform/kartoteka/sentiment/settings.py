@@ -124,6 +124,9 @@ class SentimentSettings(Settings):
     soft: bool = False
     """Learn the probabilities that a pseudo-labelled text was given, and not its label alone."""
 
+    dropout: float | None = Field(default=None, ge=0, lt=1)
+    """Of a given encoder's layers and head, attention apart; none: what the encoder's configuration says."""
+
     freeze_embeddings: bool = False
     """Leave the vectors of tokens as they are, so that few texts are not learned by heart."""
 

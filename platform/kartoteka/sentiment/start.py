@@ -41,6 +41,8 @@ class StartSettings(Protocol):
     seed: int
 
 
+#: What configurations of transformers call the dropout of layers, and of the head on them; each reads its own.
+_DROPOUTS = ("hidden_dropout_prob", "embedding_dropout", "mlp_dropout", "classifier_dropout", "dropout")
 #: The three classes.
 CLASSIFIER = Head(
     "SequenceClassification",
@@ -55,9 +57,17 @@ CLASSIFIER = Head(
 
 
 def write_start(
-    head: Head, encoder: ModelFiles | None, texts: Sequence[str], settings: StartSettings, folder: Path
+    head: Head,
+    encoder: ModelFiles | None,
+    texts: Sequence[str],
+    settings: StartSettings,
+    folder: Path,
+    *,
+    dropout: float | None = None,
 ) -> None:
     """Write model and tokeniser to `folder`. `texts`: what a small encoder is made from where `encoder` is None.
+
+    `dropout`: of a given encoder, in place of its own.
 
     Raises `ValueError`: `encoder` cannot be loaded with the head, or reads fewer tokens than the settings ask for.
     """
@@ -73,21 +83,27 @@ def write_start(
             kind = getattr(transformers, f"ModernBertFor{head.task}")
             made = make_small(kind, texts, settings.small, settings.max_tokens, settings.seed, head.config)
         else:
-            made = _given(head, encoder, settings)
+            made = _given(head, encoder, settings, dropout)
     for part in made:
         part.save_pretrained(folder)
 
 
-def _given(head: Head, encoder: ModelFiles, settings: StartSettings) -> tuple[PreTrainedModel, Any]:
+def _given(
+    head: Head, encoder: ModelFiles, settings: StartSettings, dropout: float | None
+) -> tuple[PreTrainedModel, Any]:
     import torch
     import transformers
 
     from kartoteka.encoding.encoder import positions
 
     try:
+        config = transformers.AutoConfig.from_pretrained(encoder.directory, local_files_only=True, **head.config)
+        for name in _DROPOUTS:
+            if dropout is not None and hasattr(config, name):
+                setattr(config, name, dropout)
         model = getattr(transformers, f"AutoModelFor{head.task}").from_pretrained(
             encoder.directory, dtype=torch.float32, use_safetensors=True, local_files_only=True,
-            trust_remote_code=False, ignore_mismatched_sizes=True, **head.config,
+            trust_remote_code=False, ignore_mismatched_sizes=True, config=config,
         )  # fmt: skip
         tokenizer = transformers.AutoTokenizer.from_pretrained(
             encoder.directory, local_files_only=True, trust_remote_code=False
