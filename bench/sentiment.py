@@ -66,6 +66,7 @@ def report(outcome: Outcome, world: World, simple: np.ndarray, seeds: list[dict[
         **{name: [seed[key] for seed in seeds] for name, key in ((ngrams, ngrams), (fresh, "fresh"), (base, base))},
         **{f"final, {kind}": [seed["finals"][kind, weight]["labels"] for seed in seeds] for kind in (OTHERS, ALL)},
     }
+    systems = {name: labels for name, labels in systems.items() if labels[0] is not None}
     measured = {name: over_seeds(world.test, labels) for name, labels in systems.items()}
     intervals = dict(zip(systems, bootstrap(list(measured.values()), resamples=RESAMPLES), strict=True))
     rows = []
@@ -74,7 +75,6 @@ def report(outcome: Outcome, world: World, simple: np.ndarray, seeds: list[dict[
         right = np.mean([np.mean(own == world.test.labels) for own in labels])
         rows.append([name, shown(intervals[name]), each, f"{100 * right:.1f}"])
     outcome.table("Macro-F1 on texts held out, %", ["", "mean over seeds", "each seed", "accuracy"], rows)
-    systems = {name: labels for name, labels in systems.items() if labels[0] is not None}
     pairs = [(fresh, base)] * (fresh in systems) + [(base, others), (base, final), (others, final)]
     pairs += [(name, step) for name in (simple_name, ngrams) for step in (base, others, final)]
     rows, gains = [], {}
