@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 
 from bench.processes import cpu
-from bench.sentiment import RECIPE, RESAMPLES, shown, simple_model
+from bench.sentiment import RESAMPLES, shown
+from bench.sentiment_world import RECIPE, simple_model
 from bench.tables import Check, Outcome
 from jobs.config import SentimentConfig
 from kartoteka.evaluation.classification import Evaluation, GoldTexts, Labels, evaluate

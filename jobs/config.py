@@ -10,6 +10,7 @@ from kartoteka.encoding.settings import EncodingSettings
 from kartoteka.generation.settings import GeneratorSettings
 from kartoteka.keyphrases.settings import KeyphraseSettings
 from kartoteka.lexical.settings import LexicalSettings
+from kartoteka.pretraining.settings import MlmSettings
 from kartoteka.ranking.settings import RankerSettings
 from kartoteka.sentiment.pseudolabels import PseudolabelSettings
 from kartoteka.sentiment.settings import NgramSettings, SentimentSettings
@@ -65,6 +66,12 @@ class TrainGeneratorConfig(TrainConfig):
     """`kartoteka train generator`."""
 
     generator: GeneratorSettings = GeneratorSettings()
+
+
+class TrainMlmConfig(TrainConfig):
+    """`kartoteka train mlm`."""
+
+    mlm: MlmSettings = MlmSettings()
 
 
 class SentimentConfig(TrainConfig):

@@ -5,8 +5,9 @@
     kartoteka train sentiment --data gold.jsonl --data others.jsonl --pseudolabels pseudo.parquet --out final
 
 The base model labels the texts; K-Means groups its vectors; a label is reliable where the cluster is pure and the model
-is sure. A text that has a gold label keeps it. Beside the output, `*.passing.parquet` says how many texts of each class
-and source every pair of thresholds lets through.
+is sure. A second classifier (`--second`), of n-grams say, sees other things: then the labels are those of the two
+together, and one on which they differ is not believed. A text that has a gold label keeps it. Beside the output,
+`*.passing.parquet` says how many texts of each class and source every pair of thresholds lets through.
 """
 
 from __future__ import annotations
@@ -38,6 +39,9 @@ def clusters(
     probability: Annotated[
         float | None, typer.Option(min=0, max=1, help="Least probability; overrides the file.")
     ] = None,
+    second: Annotated[
+        str | None, typer.Option(help="A second classifier, of any kind, that must say the same.")
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
     threads: Annotated[int, typer.Option(min=1, help="Threads on a CPU.")] = 1,
 ) -> None:
@@ -46,7 +50,7 @@ def clusters(
         given = {"purity": purity, "probability": probability}
         chosen = SentimentConfig.from_toml(config)
         thresholds = chosen.pseudolabels.model_dump() | {k: v for k, v in given.items() if v is not None}
-        run(model, data, out, chosen, thresholds, device, threads)
+        run(model, data, out, chosen, thresholds, device, threads, second)
 
 
 def run(
@@ -57,12 +61,14 @@ def run(
     thresholds: dict[str, Any],
     device: str,
     threads: int,
+    second: str | None = None,
 ) -> None:
     """The job. Raises `ValueError` for what is wrong with the arguments."""
     import pyarrow as pa
 
     from kartoteka.clustering.local import cluster
     from kartoteka.sentiment.classify import open_classifier
+    from kartoteka.sentiment.opinions import together
     from kartoteka.sentiment.pseudolabels import PseudolabelSettings, pseudolabel
     from kartoteka.sentiment.texts import read_texts, without_copies
     from kartoteka.storage import Storage
@@ -75,7 +81,12 @@ def run(
     if vectors is None:
         raise ValueError(f"model: {model} is a classifier by n-grams: it has no vectors to make clusters of")
     numbers, _, centroids = cluster(vectors, config.clusters, threads)
-    table, passing = pseudolabel(texts, probabilities, numbers, len(centroids), settings)
+    agreed = None
+    if second is not None:
+        probabilities, agreed = together(
+            probabilities, open_classifier(second, device, threads).classify(texts.texts)[0]
+        )
+    table, passing = pseudolabel(texts, probabilities, numbers, len(centroids), settings, agreed)
     place = Storage(out.parent)
     place.put_table(out.name, table)
     place.put_table(f"{out.stem}.passing.parquet", pa.Table.from_pylist(passing))

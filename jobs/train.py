@@ -17,7 +17,7 @@ import typer
 from rich.console import Console
 
 from jobs.cli import plain_errors
-from jobs.config import SentimentConfig, TrainGeneratorConfig, TrainRankerConfig
+from jobs.config import SentimentConfig, TrainGeneratorConfig, TrainMlmConfig, TrainRankerConfig
 from jobs.train_ngrams import sentiment_ngrams
 
 if TYPE_CHECKING:
@@ -97,6 +97,28 @@ def sentiment(
         return SentimentTask(tuple(data), encoder, pseudolabels, chosen.sentiment)
 
     _run(SentimentConfig, config, task, out, workers, resume, address)
+
+
+@app.command()
+def mlm(
+    texts: Annotated[list[str], typer.Option(help="Texts, as JSON Lines or Parquet, labels ignored; repeatable.")],
+    out: Out,
+    config: Config = None,
+    encoder: Annotated[
+        str | None, typer.Option(help="Masked-language model to go on from; none: a small one is made.")
+    ] = None,
+    workers: Workers = None,
+    resume: Resume = False,
+    address: Address = None,
+) -> None:
+    """Train an encoder by masked-language modelling: a start for `train sentiment --encoder`."""
+
+    def task(chosen: TrainMlmConfig) -> Task:
+        from kartoteka.pretraining.task import MlmTask
+
+        return MlmTask(tuple(texts), encoder, chosen.mlm)
+
+    _run(TrainMlmConfig, config, task, out, workers, resume, address)
 
 
 def _run(

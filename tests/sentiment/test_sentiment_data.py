@@ -73,9 +73,9 @@ def test_an_epoch_visits_every_class_equally_often(small_run):
 def found_of(rows: list[tuple[str, str, bool, int, int]]) -> Pseudolabels:
     ids, texts, believed, clusters, labels = zip(*rows, strict=True)
     label = np.array(labels, np.int8)
-    return Pseudolabels(
-        list(ids), list(texts), label, np.array(believed), np.array(clusters, np.int32), np.array(labels, np.int8)
-    )
+    shares = np.full((len(rows), 3), 0.2, np.float32)
+    shares[np.arange(len(rows)), label] = 0.6
+    return Pseudolabels(list(ids), list(texts), label, np.array(believed), np.array(clusters, np.int32), label, shares)
 
 
 def test_pseudo_labels_never_touch_gold_and_never_near_validation():
@@ -91,18 +91,22 @@ def test_pseudo_labels_never_touch_gold_and_never_near_validation():
             ("e", "Совсем плохо", True, 3, 0),  # a copy of c
         ]
     )
-    mixture = mix(of_gold(gold, np.array([False, False, True])), found, share=5.0)
+    mixture = mix(of_gold(gold, np.array([False, False, True])), found, share=5.0, soft=False)
     assert mixture.ids == ["g0", "g1", "v", "c"]
     assert mixture.label.tolist() == [0, 2, 1, 0]
     assert mixture.pseudo.tolist() == [False, False, False, True]
     assert mixture.cluster.tolist() == [7, -1, -1, 3]
     assert mixture.dominant.tolist() == [2, 2, 1, 0]
+    assert np.array_equal(mixture.target, np.eye(3)[[0, 2, 1, 0]])
+    soft = mix(of_gold(gold, np.array([False, False, True])), found, share=5.0, soft=True)
+    assert np.array_equal(soft.target[:3], mixture.target[:3])
+    assert soft.target[3] == pytest.approx([0.6, 0.2, 0.2])
 
 
 def test_a_class_takes_its_share_of_pseudo_labels_at_most():
     gold = Texts(["g", "h"], ["один текст", "другой текст"], [0, 1], ["", ""], [False, False])
     found = found_of([(str(n), f"разное {n}", True, 0, n % 2) for n in range(20)])
-    mixture = mix(of_gold(gold, np.zeros(2, bool)), found, share=3.0)
+    mixture = mix(of_gold(gold, np.zeros(2, bool)), found, share=3.0, soft=False)
     assert np.bincount(mixture.label[mixture.pseudo]).tolist() == [3, 3]
 
 

@@ -34,6 +34,16 @@ def test_cross_entropy_is_torchs_mean_over_the_batch(small_run):
     assert torch.allclose(vectors.norm(dim=1), torch.ones(9), atol=1e-5)
 
 
+def test_soft_targets_are_the_cross_entropy_of_probabilities(small_run):
+    task, run = small_run
+    module = task.build(run).eval()
+    batch = batch_of(task, run, range(6))
+    batch["targets"] = torch.softmax(torch.randn(6, 3, generator=torch.manual_seed(0)), 1)
+    logits, _ = module.encode(batch["ids"], batch["offsets"])
+    by_hand = -sum((t * torch.log_softmax(row, 0)).sum() for row, t in zip(logits, batch["targets"], strict=True)) / 6
+    assert module(batch)[0].item() == pytest.approx(by_hand.item(), rel=1e-5)
+
+
 def test_a_text_is_read_as_transformers_reads_it_alone(small_run):
     """Micro-batches and padding change nothing, and the vector is what enters the last layer."""
     task, run = small_run

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from sentiment.sentiment_worlds import opinion
 
+from kartoteka.sentiment.opinions import together
 from kartoteka.sentiment.pseudolabels import SCHEMA, PseudolabelSettings, pseudolabel
 from kartoteka.sentiment.texts import CLASSES, Texts
 
@@ -64,6 +67,25 @@ def test_the_table_counts_unlabelled_texts_by_class_and_source():
     assert sum(line["hard"] for line in passing if (line["purity"], line["probability"]) == (0.7, 0.6)) == sum(
         r["reliable"] for r in rows
     )
+
+
+def test_what_a_second_classifier_does_not_say_too_is_not_believed():
+    texts, probabilities, clusters = world()
+    other = np.random.default_rng(1).dirichlet(np.ones(3), len(texts))
+    shares, agreed = together(probabilities, other)
+    for one, two, both, same in zip(probabilities, other, shares, agreed, strict=True):
+        mean = [math.sqrt(a * b) for a, b in zip(one, two, strict=True)]
+        assert both == pytest.approx([m / sum(mean) for m in mean], rel=1e-4)
+        assert same == (one.argmax() == two.argmax())
+    settings = PseudolabelSettings(purity=0, probability=0)
+    table, passing = pseudolabel(texts, shares, clusters, 8, settings, agreed)
+    free, _ = pseudolabel(texts, shares, clusters, 8, settings)
+    for row, alone, same in zip(table.to_pylist(), free.to_pylist(), agreed, strict=True):
+        assert row["reliable"] == (alone["reliable"] and (bool(same) or row["gold"]))
+        assert row["agreed"] == same
+        assert [row[name] for name in CLASSES] == [alone[name] for name in CLASSES]
+    gold = np.array(texts.labels) >= 0
+    assert sum(r["texts"] for r in passing if (r["purity"], r["probability"]) == (0, 0)) == (agreed & ~gold).sum()
 
 
 def test_thresholds_are_shares():

@@ -19,6 +19,10 @@ from kartoteka.training.run import train
 from kartoteka.training.settings import TrainingSettings, WorkerSettings
 
 CONFIG = """
+[ngrams]
+bits = 12
+strengths = [1.0]
+
 [clusters]
 k = 9
 
@@ -44,9 +48,10 @@ def test_pseudolabels_of_a_base_the_final_step_and_the_two_compared(ray_session:
     (tmp_path / "base/model").mkdir()
     base.export(begun, learn_alone(base, begun, steps=12), tmp_path / "base/model")
 
+    command("train", "sentiment-ngrams", "--data", file, "--config", config, "--out", tmp_path / "ngrams")
     output = command(
         "pseudolabel", "clusters", "--model", tmp_path / "base/model", "--data", file, "--config", config,
-        "--out", tmp_path / "pseudo.parquet", "--probability", "0.35",
+        "--out", tmp_path / "pseudo.parquet", "--probability", "0.35", "--second", tmp_path / "ngrams/model",
     )  # fmt: skip
     assert "Unlabelled texts that the thresholds let through" in output
     table = pq.read_table(tmp_path / "pseudo.parquet")
@@ -56,9 +61,11 @@ def test_pseudolabels_of_a_base_the_final_step_and_the_two_compared(ray_session:
     assert believed
     right = [row["label"] == CLASSES[int(row["id"][1:]) % 3] for row in believed]
     assert sum(right) > 0.5 * len(right)
+    assert all(row["agreed"] for row in believed)
     assert {row["purity"] for row in pq.read_table(tmp_path / "pseudo.passing.parquet").to_pylist()} >= {0.6, 0.9}
 
-    final = SentimentTask((file,), None, str(tmp_path / "pseudo.parquet"), SMALL)
+    soft = SMALL.model_copy(update={"soft": True})
+    final = SentimentTask((file,), None, str(tmp_path / "pseudo.parquet"), soft)
     settings = TrainingSettings(steps=10, batch=16, learning_rate=3e-3, validate_every=5, checkpoint_every=10)
     about = train(
         final, settings, WorkerSettings(count=2), Storage(tmp_path / "final"), Console(quiet=True), resume=False,

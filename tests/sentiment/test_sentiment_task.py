@@ -105,6 +105,10 @@ def test_a_given_encoder_gets_a_head(small_run, tiny_encoder, tmp_path):
     loss, _ = module(tensors(task.collate(run, np.arange(6), Share(0, 1, 0))))
     loss.backward()
     assert all(p.grad is not None for p in module.parameters())
+    wet = SentimentTask(task.files, str(tiny_encoder), None, SMALL.model_copy(update={"dropout": 0.3}))
+    wet.prepare(Storage(tmp_path / "wet"))
+    drops = {name: m.p for name, m in wet.build(Storage(tmp_path / "wet")).named_modules() if hasattr(m, "p")}
+    assert {p for name, p in drops.items() if "attention.self" not in name} == {0.3}
     longer = SMALL.model_copy(update={"max_tokens": 500})
     with pytest.raises(ValueError, match="reads 128 tokens at most"):
         SentimentTask(task.files, str(tiny_encoder), None, longer).prepare(Storage(tmp_path / "long"))

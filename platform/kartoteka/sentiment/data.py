@@ -22,7 +22,7 @@ from kartoteka.sentiment.mixture import Mixture, mix, of_gold
 from kartoteka.sentiment.pseudolabels import read_pseudolabels
 from kartoteka.sentiment.settings import SentimentSettings
 from kartoteka.sentiment.split import REFUSED, VALIDATION, check_classes, gold_table, refused_table, validation_of
-from kartoteka.sentiment.start import write_start
+from kartoteka.sentiment.start import CLASSIFIER, write_start
 from kartoteka.sentiment.texts import CLASSES, UNLABELLED, read_texts, without_copies
 from kartoteka.storage import Storage
 
@@ -36,7 +36,8 @@ class Examples(NamedTuple):
     """The n labelled texts. `tokens` int32 with `offsets` int64 [n + 1]; `label` int8 [n], a number of `CLASSES`.
 
     `validation` bool [n]; `pseudo` bool [n]: the label is a base model's. `cluster` int32 [n] (-1: none known) and
-    `dominant` int8 [n], the class that dominates it (without a cluster: the text's own).
+    `dominant` int8 [n], the class that dominates it (without a cluster: the text's own). `target` float32 [n, 3]: the
+    shares of the classes that are learned.
     """
 
     tokens: np.ndarray
@@ -46,6 +47,7 @@ class Examples(NamedTuple):
     pseudo: np.ndarray
     cluster: np.ndarray
     dominant: np.ndarray
+    target: np.ndarray
 
 
 @lru_cache(maxsize=2)
@@ -81,9 +83,9 @@ def prepare(
     """
     model = resolve_model(encoder) if encoder else None
     plan = {
-        "files": {name: _digest(name) for name in files},
+        "files": {name: digest_of(name) for name in files},
         "encoder": model and model.sha256,
-        "pseudolabels": pseudolabels and _digest(pseudolabels),
+        "pseudolabels": pseudolabels and digest_of(pseudolabels),
         "settings": settings.model_dump(exclude=_LOSS),
     }
     if run.exists(EXAMPLES) and description(run.local(EXAMPLES), KIND)["plan"] == plan:
@@ -93,11 +95,13 @@ def prepare(
     out = validation_of(given, settings.validation_share, settings.seed)
     check_classes(given, ~out)
     with run.folder(START, whole=True) as place, whole_folder(place) as folder:
-        write_start(model, given.take(np.flatnonzero(~out)).texts, settings, folder)
+        write_start(
+            CLASSIFIER, model, given.take(np.flatnonzero(~out)).texts, settings, folder, dropout=settings.dropout
+        )
     gold = given.take(np.flatnonzero(labelled))
     mixture = of_gold(gold, out[labelled])
     if pseudolabels:
-        mixture = mix(mixture, read_pseudolabels(pseudolabels), settings.pseudolabel_share)
+        mixture = mix(mixture, read_pseudolabels(pseudolabels), settings.pseudolabel_share, soft=settings.soft)
     with run.folder(EXAMPLES, whole=True) as place, whole_folder(place) as folder:
         facts = _write(mixture, settings, run.local(START), folder)
         facts |= {"unlabelled": int((~labelled).sum()), "refused": given.reasons()}
@@ -141,7 +145,8 @@ def _write(mixture: Mixture, settings: SentimentSettings, start: Path, folder: P
     }
 
 
-def _digest(path: str) -> str:
+def digest_of(path: str) -> str:
+    """SHA-256 of a file, or of all files of a folder."""
     digest = hashlib.sha256()
     for name in files_of(path):
         digest.update(name.read_bytes())

@@ -12,7 +12,10 @@ from kartoteka.sentiment.texts import CLASSES, Texts, copy_keys, side_keys
 
 @dataclass(frozen=True)
 class Mixture:
-    """Labelled texts. `label`, `dominant` int8 [n], `cluster` int32 [n], `validation`, `pseudo` bool [n]."""
+    """Labelled texts. `label`, `dominant` int8 [n], `cluster` int32 [n], `validation`, `pseudo` bool [n].
+
+    `target` float32 [n, 3]: the shares of the classes that the cross-entropy is against.
+    """
 
     ids: list[str]
     texts: list[str]
@@ -21,20 +24,22 @@ class Mixture:
     pseudo: np.ndarray
     cluster: np.ndarray
     dominant: np.ndarray
+    target: np.ndarray
 
 
 def of_gold(gold: Texts, validation: np.ndarray) -> Mixture:
     """Gold texts alone; nothing is known of clusters."""
     label = np.array(gold.labels, np.int8)
     none = np.full(len(gold), -1, np.int32)
-    return Mixture(gold.ids, gold.texts, label, validation, np.zeros(len(gold), bool), none, label)
+    return Mixture(gold.ids, gold.texts, label, validation, np.zeros(len(gold), bool), none, label, _certain(label))
 
 
-def mix(gold: Mixture, found: Pseudolabels, share: float) -> Mixture:
+def mix(gold: Mixture, found: Pseudolabels, share: float, *, soft: bool) -> Mixture:
     """The `gold` texts with the clusters found for them, then the pseudo-labelled ones that are believed.
 
     Left out: copies of a gold text (its label stays), whatever begins like a validation text, and what is more than
-    `share` of the gold training texts of its class, by hash.
+    `share` of the gold training texts of its class, by hash. `soft`: the target of a pseudo-labelled text are the
+    probabilities it was given, and not its label alone.
     """
     own, keys = copy_keys(gold.texts), copy_keys(found.texts)
     first = {key: row for row, key in reversed(list(enumerate(keys.tolist())))}
@@ -54,7 +59,13 @@ def mix(gold: Mixture, found: Pseudolabels, share: float) -> Mixture:
         np.concatenate([gold.pseudo, np.ones(len(rows), bool)]),
         np.concatenate([cluster, found.cluster[rows]]),
         np.concatenate([dominant, found.dominant[rows]]),
+        np.concatenate([gold.target, found.shares[rows] if soft else _certain(found.label[rows])]),
     )
+
+
+def _certain(label: np.ndarray) -> np.ndarray:
+    """Targets of labels that leave no doubt."""
+    return np.eye(len(CLASSES), dtype=np.float32)[label]
 
 
 def _first(keys: np.ndarray, chosen: np.ndarray, most: int) -> np.ndarray:

@@ -32,7 +32,7 @@ class SentimentModule(torch.nn.Module):
         """(loss, figures) of one worker's part; the mean over the workers is that of the global batch."""
         logits, vectors = self.encode(batch["ids"], batch["offsets"])
         labels, rows = batch["labels"], batch["rows"]
-        class_loss = functional.cross_entropy(logits, labels[rows], reduction="sum") * world() / len(labels)
+        class_loss = functional.cross_entropy(logits, batch["targets"], reduction="sum") * world() / len(labels)
         loss = self.settings.class_weight * class_loss
         figures = {"class_loss": class_loss.detach()}
         if self.metric_weight:

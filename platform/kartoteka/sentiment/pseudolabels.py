@@ -22,7 +22,8 @@ SCHEMA = pa.schema(
     [
         ("id", pa.string()), ("text", pa.string()), ("source", pa.string()), ("label", pa.string()),
         ("gold", pa.bool_()), ("probability", pa.float32()), ("cluster", pa.int32()), ("dominant", pa.string()),
-        ("purity", pa.float32()), ("reliable", pa.bool_()),
+        ("purity", pa.float32()), ("agreed", pa.bool_()), ("reliable", pa.bool_()),
+        *((name, pa.float32()) for name in CLASSES),
     ]
 )  # fmt: skip
 
@@ -43,7 +44,10 @@ class PseudolabelSettings(ReliabilitySettings):
 
 @dataclass(frozen=True)
 class Pseudolabels:
-    """What was read back. `believed` bool [n]: reliable and not gold; `label` and `dominant` int8, `cluster` int32."""
+    """What was read back. `believed` bool [n]: reliable and not gold; `label` and `dominant` int8, `cluster` int32.
+
+    `shares` float32 [n, 3]: the probabilities.
+    """
 
     ids: list[str]
     texts: list[str]
@@ -51,29 +55,37 @@ class Pseudolabels:
     believed: np.ndarray
     cluster: np.ndarray
     dominant: np.ndarray
+    shares: np.ndarray
 
 
 def pseudolabel(
-    texts: Texts, probabilities: np.ndarray, clusters: np.ndarray, k: int, settings: PseudolabelSettings
+    texts: Texts,
+    probabilities: np.ndarray,
+    clusters: np.ndarray,
+    k: int,
+    settings: PseudolabelSettings,
+    agreed: np.ndarray | None = None,
 ) -> tuple[pa.Table, list[dict[str, Any]]]:
     """A `SCHEMA` table of `texts`, and how many unlabelled ones each pair of thresholds lets through.
 
-    `probabilities` [n, 3] are the model's, `clusters` int32 [n] of k.
+    `probabilities` [n, 3] are the model's, `clusters` int32 [n] of k. `agreed` bool [n]: a second model says the same
+    (None: there is none); a label that is not agreed upon is neither believed nor counted.
     """
+    agreed = np.ones(len(texts), bool) if agreed is None else agreed
     gold = np.array(texts.labels, np.int64)
     known = gold != UNLABELLED
     seen = np.where(known[:, None], np.eye(len(CLASSES))[gold], probabilities)
     pure = purity(clusters, seen, k)
-    believed = reliable(clusters, seen, pure, **settings.thresholds())
+    believed = reliable(clusters, seen, pure, **settings.thresholds()) & (agreed | known)
     label = pseudo_labels(gold, probabilities, np.ones(len(gold), bool))
     names = np.array(CLASSES)
     columns = [
         texts.ids, texts.texts, texts.sources, names[label], known,
         probabilities[np.arange(len(label)), label].astype(np.float32), clusters.astype(np.int32),
         names[pure.dominant[clusters]],
-        settings.of(pure)[clusters].astype(np.float32), believed,
+        settings.of(pure)[clusters].astype(np.float32), agreed, believed, *probabilities.astype(np.float32).T,
     ]  # fmt: skip
-    free = np.flatnonzero(~known)
+    free = np.flatnonzero(~known & agreed)
     sources = [texts.sources[i] for i in free]
     counts = passing(
         clusters[free], probabilities[free], pure, CLASSES, sources, settings.purities, settings.probabilities
@@ -94,6 +106,7 @@ def read_pseudolabels(file: str) -> Pseudolabels:
         table["reliable"].to_numpy() & ~table["gold"].to_numpy(),
         table["cluster"].to_numpy(),
         _numbers(file, table["dominant"]),
+        np.stack([table[name].to_numpy() for name in CLASSES], axis=1),
     )
 
 

@@ -34,6 +34,13 @@ class SmallSettings(Settings):
             raise ValueError(f"width: {self.width} is not a multiple of 2 x {self.heads} heads")
         return self
 
+    def described(self) -> str:
+        """What a model card says of it."""
+        return (
+            f"none: a ModernBERT of {self.layers} layers of {self.width}, its vocabulary and vectors learned from the "
+            "texts"
+        )
+
 
 class ReliabilitySettings(Settings):
     """When a classifier's label is believed."""
@@ -113,6 +120,12 @@ class SentimentSettings(Settings):
 
     pseudolabel_share: float = Field(default=1.0, gt=0)
     """Pseudo-labelled texts of a class for each gold one, at most, chosen by hash."""
+
+    soft: bool = False
+    """Learn the probabilities that a pseudo-labelled text was given, and not its label alone."""
+
+    dropout: float | None = Field(default=None, ge=0, lt=1)
+    """Of a given encoder's layers and head, attention apart; none: what the encoder's configuration says."""
 
     freeze_embeddings: bool = False
     """Leave the vectors of tokens as they are, so that few texts are not learned by heart."""

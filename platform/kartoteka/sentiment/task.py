@@ -46,10 +46,13 @@ class SentimentTask(Task):
     def collate(self, run: Storage, numbers: np.ndarray, share: Share) -> Batch:
         """`ids` int32, `offsets` int64: this worker's texts; `rows` int64: which of the global batch they are.
 
+        `targets` float32 [rows, 3]: the shares of the classes that they are to be given.
+
         `labels`, `clusters`, `dominant` int64 [batch]: of the global batch.
         """
         examples, rows = data.examples_of(run), self._visits(run)[numbers]
-        ids, offsets = pick(examples.tokens, examples.offsets, share.of(rows))
+        own = share.of(rows)
+        ids, offsets = pick(examples.tokens, examples.offsets, own)
         return {
             "ids": ids,
             "offsets": offsets,
@@ -57,6 +60,7 @@ class SentimentTask(Task):
             "clusters": examples.cluster[rows].astype(np.int64),
             "dominant": examples.dominant[rows].astype(np.int64),
             "rows": share.of(np.arange(len(rows))),
+            "targets": examples.target[own],
         }
 
     def label(self, run: Storage, number: int) -> str:
@@ -96,15 +100,11 @@ class SentimentTask(Task):
 
     def card(self, run: Storage) -> dict[str, Any]:
         """See `Task.card`."""
-        facts, small = data.facts_of(run), self.settings.small
-        made = (
-            f"none: a ModernBERT of {small.layers} layers of {small.width}, its vocabulary and vectors learned from "
-            "the texts"
-        )
+        facts = data.facts_of(run)
         step = "final: cross-entropy and supervised contrastive loss" if self.pseudolabels else "base: cross-entropy"
         return {
             "title": f"Sentiment of short texts, three classes ({step})",
-            "base": self.encoder or made,
+            "base": self.encoder or self.settings.small.described(),
             "data": [
                 f"{', '.join(Path(name).name for name in self.files)}: {facts['training']:,} texts learned from, "
                 f"{facts['pseudolabelled']:,} of them with pseudo-labels; {facts['validation']:,} held out",

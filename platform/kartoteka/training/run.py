@@ -72,7 +72,8 @@ def train(
     run.put_json(RUN, about)
     run.delete(FAILURE)
     with EnergyMeter() as meter, _followed(run, console):
-        _fit(Work(run.uri, task, settings, workers), run)
+        # A path of this process's own folder is another place for a worker, whose folder is Ray's
+        _fit(Work(run.path("") if run.is_local else run.uri, task, settings, workers), run)
     if run.exists(FAILURE):
         raise ValueError(run.get_json(FAILURE)["message"])
     return _finish(task, workers, run, about, meter)

@@ -1,0 +1,1 @@
+"""Encoders learned from texts alone, by masked-language modelling."""
