@@ -46,10 +46,18 @@ class Bench:
         """Of the test texts, by the model that a run left."""
         return open_classifier(str(folder / "model"), "cpu").classify(self.world.test.texts)[0].argmax(axis=1)
 
-    def learn(self, folder: Path, seed: int, encoder: str | None, weight: float, pseudo: str | None) -> dict[str, Any]:
-        """Base, or with `pseudo`-labels final; what `run.json` says."""
+    def learn(
+        self,
+        folder: Path,
+        seed: int,
+        encoder: str | None,
+        weight: float = 0.0,
+        pseudo: str | None = None,
+        steps: int | None = None,
+    ) -> dict[str, Any]:
+        """Base, or with `pseudo`-labels final, in so many `steps` (None: as configured); what `run.json` says."""
         settings = self.config.sentiment.model_copy(update={"seed": seed, "metric_weight": weight})
-        training = self.config.training.model_copy(update={"seed": seed})
+        training = self.config.training.model_copy(update={"seed": seed} | ({"steps": steps} if steps else {}))
         task = SentimentTask(self.files, encoder, pseudo, settings)
         return _train(task, training, self.config, folder)
 
@@ -78,8 +86,8 @@ def steps(bench: Bench, seed: int, lambdas: Sequence[float], folder: Path, *, fr
     `fresh`: a base from a fresh encoder, too.
     """
     if fresh:
-        bench.learn(folder / "fresh", seed, None, 0.0, None)
-    base = bench.learn(folder / "base", seed, bench.encoder, 0.0, None)
+        bench.learn(folder / "fresh", seed, None)
+    base = bench.learn(folder / "base", seed, bench.encoder)
     seeded = bench.config.model_copy(update={"sentiment": bench.config.sentiment.model_copy(update={"seed": seed})})
     ngrams, pseudo = by_ngrams(bench.world, seeded, folder / "ngrams"), folder / "pseudo.parquet"
     settings = bench.config.pseudolabels.model_dump()
@@ -93,10 +101,13 @@ def steps(bench: Bench, seed: int, lambdas: Sequence[float], folder: Path, *, fr
         for name, file in ((OTHERS, folder / "others.parquet"), (ALL, pseudo))
         for weight in lambdas
     }
+    # More steps alone may be what a final gains from.
+    bench.learn(folder / "longer", seed, bench.encoder, steps=finals[OTHERS, lambdas[0]]["steps"])
     return {
         "n-grams": open_classifier(str(ngrams)).classify(bench.world.test.texts)[0].argmax(axis=1),
         "fresh": bench.labels(folder / "fresh") if fresh else None,
         "base": bench.labels(folder / "base"),
+        "longer": bench.labels(folder / "longer"),
         "base_steps": base["steps"],
         "finals": finals,
         "accepted": accepted(table, open_classifier(model, "cpu").classify(bench.world.others.texts)[0], bench.world),
