@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from kartoteka.keyphrases import archive as archives
 from kartoteka.keyphrases.annotated import annotate, is_annotated
+from kartoteka.keyphrases.context import Wording
 from kartoteka.keyphrases.settings import KeyphraseSettings
 from kartoteka.keyphrases.suggest import Suggester
 from kartoteka.lexical.index import ShardedIndex
@@ -58,6 +59,11 @@ def build_suggester(records: list[dict], folder: Path, settings: KeyphraseSettin
     ]
     build_shard(stems, merge([count_part(stems)]), folder / "lexical" / "shard-00000")
     return Suggester.open(folder, ShardedIndex.open(folder / "lexical"), settings or KeyphraseSettings())
+
+
+def wordless(candidates: int) -> Wording:
+    """Candidates of which each has one word of its own."""
+    return Wording(np.arange(candidates + 1), np.arange(candidates))
 
 
 def nobody(n: int) -> np.ndarray:

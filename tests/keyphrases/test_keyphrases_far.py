@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from keyphrase_worlds import wordless
 
 from kartoteka.keyphrases.calibration import log_odds
-from kartoteka.keyphrases.context import Wording
 from kartoteka.keyphrases.far import FAR, NEAR, nearness
 from kartoteka.keyphrases.ranker import Fitted, Ranker, fit_ranker
 from kartoteka.keyphrases.settings import KeyphraseSettings
@@ -31,15 +31,10 @@ def problem(documents: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarr
     return rows, labels, offsets, formula
 
 
-def named(candidates: int) -> Wording:
-    """Candidates of which each has one word of its own."""
-    return Wording(np.arange(candidates + 1), np.arange(candidates))
-
-
 @pytest.fixture(scope="module")
 def fitted() -> Fitted:
     rows, labels, offsets, formula = problem(500, 0)
-    return fit_ranker(rows, labels, offsets, NAMES, SETTINGS, named(len(rows)), formula)
+    return fit_ranker(rows, labels, offsets, NAMES, SETTINGS, wordless(len(rows)), formula)
 
 
 def test_nearness_is_that_of_the_nearest_neighbour_of_all_candidates() -> None:
@@ -53,8 +48,8 @@ def test_nearness_is_that_of_the_nearest_neighbour_of_all_candidates() -> None:
 def test_near_documents_are_ranked_by_the_trees_and_far_ones_by_both(fitted: Fitted) -> None:
     ranker, far = fitted.ranker, fitted.ranker.far
     rows, _, offsets, formula = problem(400, 1)
-    order, score = ranker.rank(rows, offsets, formula, named(len(rows)))
-    trees, near = ranker.order(rows, offsets, named(len(rows))), nearness(rows, NAMES, offsets)
+    order, score = ranker.rank(rows, offsets, formula, wordless(len(rows)))
+    trees, near = ranker.order(rows, offsets, wordless(len(rows))), nearness(rows, NAMES, offsets)
     of = np.repeat(near, np.diff(offsets))
     assert (near <= far.low).sum() > 0
     np.testing.assert_array_equal(order[of >= far.high], trees[of >= far.high])
@@ -75,7 +70,7 @@ def test_a_few_of_the_training_documents_are_far(fitted: Fitted) -> None:
 
 def test_held_out_log_odds_take_the_place_of_the_trees(fitted: Fitted) -> None:
     rows, labels, offsets, formula = problem(500, 0)
-    order, score = fitted.ranker.rank(rows, offsets, formula, named(len(rows)), fitted.held_out)
+    order, score = fitted.ranker.rank(rows, offsets, formula, wordless(len(rows)), fitted.held_out)
     near = np.repeat(nearness(rows, NAMES, offsets) >= fitted.ranker.far.high, np.diff(offsets))
     np.testing.assert_array_equal(order[near], fitted.held_out[near])
     assert score[labels].mean() > score[~labels].mean() + 0.05
@@ -87,7 +82,7 @@ def test_what_is_stored_ranks_the_same(fitted: Fitted, tmp_path: Path) -> None:
         (tmp_path / "ranker.npz").write_bytes(ranker.to_bytes())
         opened = Ranker.open(tmp_path / "ranker.npz")
         assert (opened.far is None) == (ranker.far is None)
-        asked = (rows, offsets, formula, named(len(rows)))
+        asked = (rows, offsets, formula, wordless(len(rows)))
         for ours, theirs in zip(ranker.rank(*asked), opened.rank(*asked), strict=True):
             np.testing.assert_array_equal(ours, theirs)
 
@@ -95,6 +90,6 @@ def test_what_is_stored_ranks_the_same(fitted: Fitted, tmp_path: Path) -> None:
 def test_documents_that_are_all_equally_near_can_be_ranked() -> None:
     rows, labels, offsets, formula = problem(200, 3)
     rows[:, 1] = 0.5
-    ranker = fit_ranker(rows, labels, offsets, NAMES, SETTINGS, named(len(rows)), formula).ranker
+    ranker = fit_ranker(rows, labels, offsets, NAMES, SETTINGS, wordless(len(rows)), formula).ranker
     assert ranker.far.low == ranker.far.high == 0.5
-    assert np.isfinite(ranker.rank(rows, offsets, formula, named(len(rows)))[1]).all()
+    assert np.isfinite(ranker.rank(rows, offsets, formula, wordless(len(rows)))[1]).all()

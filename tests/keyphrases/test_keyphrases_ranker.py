@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import orjson
 import pytest
+from keyphrase_worlds import wordless
 from sklearn.ensemble import HistGradientBoostingClassifier
 
 from kartoteka.keyphrases.boosting import _export, fit_trees, mean_of, raw_scores
 from kartoteka.keyphrases.calibration import top_candidates
-from kartoteka.keyphrases.context import Wording
 from kartoteka.keyphrases.ranker import Ranker, fit_ranker
 from kartoteka.keyphrases.settings import KeyphraseSettings
 
@@ -26,11 +26,6 @@ def problem(documents: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.n
     rows = random.normal(size=(offsets[-1], 4)).astype(np.float32)
     labels = random.random(offsets[-1]) < 1 / (1 + np.exp(3 - 2 * rows[:, 0]))
     return rows, labels, offsets
-
-
-def wordless(candidates: int) -> Wording:
-    """Candidates of which each has one word of its own."""
-    return Wording(np.arange(candidates + 1), np.arange(candidates))
 
 
 def test_the_kernel_gives_the_probabilities_of_scikit_learn() -> None:

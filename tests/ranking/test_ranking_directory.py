@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from keyphrases.keyphrase_worlds import wordless
 
 from kartoteka.encoding.models import resolve_model
 from kartoteka.encoding.spans import LONGEST, SpanHead, read_head
 from kartoteka.encoding.transformer import load_transformer
-from kartoteka.keyphrases.context import Wording
 from kartoteka.keyphrases.hashing import hash_words
 from kartoteka.keyphrases.ranker import Ranker, fit_ranker
 from kartoteka.keyphrases.settings import KeyphraseSettings
@@ -70,8 +70,8 @@ def test_what_is_written_is_read(ranker: Path) -> None:
 def fusion(seed: int) -> bytes:
     rows = np.random.default_rng(seed).normal(size=(900, 2)).astype(np.float32)
     settings = KeyphraseSettings(rounds=2)
-    words = Wording(np.arange(901), np.arange(900))
-    return fit_ranker(rows, rows[:, 0] > 1, np.arange(0, 901, 9), ["one", "other"], settings, words).ranker.to_bytes()
+    fitted = fit_ranker(rows, rows[:, 0] > 1, np.arange(0, 901, 9), ["one", "other"], settings, wordless(900))
+    return fitted.ranker.to_bytes()
 
 
 def killed(*_: object) -> None:
