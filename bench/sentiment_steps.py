@@ -20,7 +20,7 @@ from kartoteka.pretraining.task import MlmTask
 from kartoteka.sentiment.classify import open_classifier
 from kartoteka.sentiment.ngram_fit import fit_ngrams
 from kartoteka.sentiment.ngrams import write_ngrams
-from kartoteka.sentiment.pseudolabels import PseudolabelSettings
+from kartoteka.sentiment.pseudolabels import PseudolabelSettings, surest
 from kartoteka.sentiment.split import validation_of
 from kartoteka.sentiment.task import SentimentTask
 from kartoteka.sentiment.texts import CLASSES, UNLABELLED
@@ -131,7 +131,7 @@ def without(table: pa.Table, ids: Sequence[str]) -> pa.Table:
 
 
 def accepted(table: pa.Table, by_base: np.ndarray, world: World) -> list[dict[str, Any]]:
-    """For each other source and all: precision of what the default thresholds accept, on hidden labels.
+    """For each other source and all: precision of what the default settings accept, on hidden labels.
 
     Beside it that of as many as the base alone, with probabilities `by_base` [others, 3], is surest of; and of those
     of all texts. `confused`: how often each wrong label stands for each hidden one among the accepted.
@@ -145,12 +145,13 @@ def accepted(table: pa.Table, by_base: np.ndarray, world: World) -> list[dict[st
     sure = (columns["purity"] >= limits.purity) & (columns["probability"] >= limits.probability)
     reliable = sure & (columns["label"] == columns["dominant"]) & columns["agreed"]
     label = np.array([CLASSES.index(name) for name in columns["label"]])
+    reliable = surest(reliable, label, columns["probability"], limits.largest_share)
     base, known = by_base[own], hidden != UNLABELLED
     found = []
     for name in [*sorted(set(columns["source"])), "all"]:
         mine = known & ((columns["source"] == name) | (name == "all"))
         taken = mine & reliable
-        surest = np.flatnonzero(mine)[np.argsort(-base[mine].max(axis=1), kind="stable")[: taken.sum()]]
+        ahead = np.flatnonzero(mine)[np.argsort(-base[mine].max(axis=1), kind="stable")[: taken.sum()]]
         wrong = taken & (label != hidden)
         pairs = [
             (gold, said, int((wrong & (hidden == g) & (label == s)).sum()))
@@ -162,7 +163,7 @@ def accepted(table: pa.Table, by_base: np.ndarray, world: World) -> list[dict[st
                 "source": name, "texts": int(mine.sum()), "accepted": int(taken.sum()),
                 "precision": _mean(label[taken] == hidden[taken]),
                 "all": _mean(base[mine].argmax(axis=1) == hidden[mine]),
-                "base_at_equal_coverage": _mean(base[surest].argmax(axis=1) == hidden[surest]),
+                "base_at_equal_coverage": _mean(base[ahead].argmax(axis=1) == hidden[ahead]),
                 "confused": [pair for pair in pairs if pair[2]],
             }
         )  # fmt: skip

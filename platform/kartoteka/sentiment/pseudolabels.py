@@ -1,7 +1,9 @@
 """Pseudo-labels: what a base model says of texts, believed where it is sure and the texts around agree.
 
 Predictions, clusters of the model's own vectors, purity of each cluster, and the two thresholds. A gold label is never
-overwritten: a labelled text counts in its cluster as what it is, and keeps its label.
+overwritten: a labelled text counts in its cluster as what it is, and keeps its label. On texts unlike those it learned
+from a model takes one class, mostly the neutral one, for all that it does not understand, and is sure of it: so of a
+class that crowds out the others only the surest are believed.
 """
 
 from __future__ import annotations
@@ -34,6 +36,9 @@ class PseudolabelSettings(ReliabilitySettings):
     purities: list[float] = Field(default=[0.7, 0.8, 0.9, 0.95], min_length=1)
     probabilities: list[float] = Field(default=[0.7, 0.8, 0.9], min_length=1)
     """The thresholds that the table shows, besides those that are used."""
+
+    largest_share: float = Field(default=0.5, ge=0.5, le=1)
+    """Of one class among the texts that are believed: of more the surest are kept. 1: as many as there are."""
 
     @model_validator(mode="after")
     def _the_ones_used_are_shown(self) -> Self:
@@ -78,10 +83,11 @@ def pseudolabel(
     pure = purity(clusters, seen, k)
     believed = reliable(clusters, seen, pure, **settings.thresholds()) & (agreed | known)
     label = pseudo_labels(gold, probabilities, np.ones(len(gold), bool))
+    sure = probabilities[np.arange(len(label)), label].astype(np.float32)
+    believed &= known | surest(believed & ~known, label, sure, settings.largest_share)
     names = np.array(CLASSES)
     columns = [
-        texts.ids, texts.texts, texts.sources, names[label], known,
-        probabilities[np.arange(len(label)), label].astype(np.float32), clusters.astype(np.int32),
+        texts.ids, texts.texts, texts.sources, names[label], known, sure, clusters.astype(np.int32),
         names[pure.dominant[clusters]],
         settings.of(pure)[clusters].astype(np.float32), agreed, believed, *probabilities.astype(np.float32).T,
     ]  # fmt: skip
@@ -91,6 +97,22 @@ def pseudolabel(
         clusters[free], probabilities[free], pure, CLASSES, sources, settings.purities, settings.probabilities
     )
     return pa.table(columns, schema=SCHEMA), counts
+
+
+def surest(chosen: np.ndarray, label: np.ndarray, sure: np.ndarray, largest: float) -> np.ndarray:
+    """`chosen` bool [n] without the least sure of a class that is more than `largest` (at least a half) of them.
+
+    `label` int [n], `sure` float [n]. Where all are of one class, and `largest` is less than 1, none is left.
+    """
+    counts = np.bincount(label[chosen], minlength=len(CLASSES))
+    crowding = counts.argmax()
+    most = np.inf if largest == 1 else largest / (1 - largest) * (counts.sum() - counts[crowding])
+    if counts[crowding] <= most:
+        return chosen
+    crowd = np.flatnonzero(chosen & (label == crowding))
+    kept = chosen.copy()
+    kept[crowd[np.argsort(-sure[crowd], kind="stable")[int(most) :]]] = False
+    return kept
 
 
 def read_pseudolabels(file: str) -> Pseudolabels:
