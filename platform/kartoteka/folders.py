@@ -6,6 +6,7 @@ disk; its description lists the size of each file, so that a torn or missing one
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import uuid
@@ -22,6 +23,8 @@ DESCRIPTION = "shard.json"
 #: The table of document ids that stands beside arrays, one row a number.
 IDS = pa.schema([pa.field("id", pa.large_string(), nullable=False)])
 S = TypeVar("S")
+#: A named tuple of arrays.
+A = TypeVar("A", bound=tuple)
 
 
 @contextmanager
@@ -62,6 +65,26 @@ def mapped(path: str | os.PathLike[str]) -> np.ndarray:
     Raises `OSError`, `ValueError` or `EOFError` when the file is missing or torn.
     """
     return np.asarray(np.load(path, mmap_mode="r"))
+
+
+def write_arrays(folder: Path, arrays: A, ids: Sequence[str]) -> str:
+    """Write a named tuple of `arrays` and the `ids` of their rows into `folder`; SHA-256 of the arrays."""
+    digest = hashlib.sha256()
+    for name, array in arrays._asdict().items():
+        np.save(folder / f"{name}.npy", array)
+        digest.update(array.tobytes())
+    with pa.OSFile(str(folder / "ids.arrow"), "wb") as file, pa.ipc.new_file(file, IDS) as writer:
+        writer.write_table(pa.table([ids], schema=IDS))
+    return digest.hexdigest()
+
+
+def open_arrays(folder: str | os.PathLike[str], kind: str, names: type[A]) -> A:
+    """Map what `write_arrays` wrote of the tuple `names` into a folder that was described since.
+
+    Raises `ValueError` as `description` does.
+    """
+    description(folder, kind)
+    return names(*(mapped(Path(folder) / f"{name}.npy") for name in names._fields))
 
 
 def describe(folder: Path, kind: str, values: dict[str, Any]) -> None:

@@ -9,13 +9,12 @@ import pytest
 import torch
 from pretraining.pretraining_worlds import TINY, batch_of, prepared
 from torch.nn.utils.rnn import pad_sequence
-from training.gloo_workers import run_group
+from training.gloo_workers import learned, run_group
 from transformers import AutoModel, AutoTokenizer
 
 from kartoteka.pretraining import data
 from kartoteka.pretraining.masking import IGNORED
 from kartoteka.pretraining.module import MlmModule
-from kartoteka.training.gather import world
 
 
 def by_transformers(model: torch.nn.Module, batch: dict[str, torch.Tensor]) -> tuple[float, float]:
@@ -52,15 +51,7 @@ def test_loss_and_accuracy_are_transformers_own(given, tiny_encoder, tmp_path):
 
 
 def _learn(folder: str, batches: list[list[dict]]) -> list[tuple[float, torch.Tensor]]:
-    rank = torch.distributed.get_rank() if world() > 1 else 0
-    module = MlmModule(Path(folder), TINY).eval()
-    learned = []
-    for parts in batches:
-        module.zero_grad()
-        loss, _ = module(parts[rank])
-        loss.backward()
-        learned.append((loss.item(), torch.cat([p.grad.flatten() for p in module.parameters()])))
-    return learned
+    return learned(MlmModule(Path(folder), TINY).eval(), batches)
 
 
 def test_two_workers_have_the_loss_and_gradient_of_one(tmp_path):

@@ -9,13 +9,12 @@ import pytest
 import torch
 from sentiment.sentiment_worlds import SMALL, tensors
 from torch.nn import functional
-from training.gloo_workers import run_group
+from training.gloo_workers import learned, run_group
 
 from kartoteka.sentiment import data
 from kartoteka.sentiment.model import SentimentModel, last_layer
 from kartoteka.sentiment.module import SentimentModule
 from kartoteka.storage import Storage
-from kartoteka.training.gather import world
 from kartoteka.training.losses import supcon
 from kartoteka.training.task import Share
 
@@ -70,15 +69,7 @@ def test_metric_loss_stands_beside(small_run):
 
 
 def _learn(folder: str, batches: list[list[dict]]) -> list[tuple[float, torch.Tensor]]:
-    rank = torch.distributed.get_rank() if world() > 1 else 0
-    module = SentimentModule(Path(folder), SMALL, metric=True).eval()
-    learned = []
-    for parts in batches:
-        module.zero_grad()
-        loss, _ = module(parts[rank])
-        loss.backward()
-        learned.append((loss.item(), torch.cat([p.grad.flatten() for p in module.parameters()])))
-    return learned
+    return learned(SentimentModule(Path(folder), SMALL, metric=True).eval(), batches)
 
 
 def test_two_workers_have_the_loss_and_gradient_of_one(small_run, tmp_path):

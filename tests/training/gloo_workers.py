@@ -11,6 +11,8 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
+from kartoteka.training.gather import world
+
 
 def run_group(function: Callable[..., Any], folder: Path, *arguments: Any, world: int = 2) -> list[Any]:
     """`function(*arguments)` in `world` new processes that form a group; what each returned."""
@@ -40,3 +42,15 @@ def _worker(function, folder, rank, world, arguments):
     except Exception:
         result = traceback.format_exc()
     torch.save(result, Path(folder) / f"{rank}.pt")
+
+
+def learned(module: torch.nn.Module, batches: list[list[dict]]) -> list[tuple[float, torch.Tensor]]:
+    """Loss and flat gradient of this worker's part of each batch; `batches` has the parts by rank."""
+    rank = torch.distributed.get_rank() if world() > 1 else 0
+    found = []
+    for parts in batches:
+        module.zero_grad()
+        loss, _ = module(parts[rank])
+        loss.backward()
+        found.append((loss.item(), torch.cat([p.grad.flatten() for p in module.parameters()])))
+    return found

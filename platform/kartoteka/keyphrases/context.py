@@ -37,14 +37,13 @@ class Wording(NamedTuple):
 def wording(archive: ArchiveArrays, terms: TermArrays, pool: Pool, columns: np.ndarray) -> Wording:
     """The words of all candidates; `columns` int64 [n]: language column of each document."""
     size, found = 0, 0
-    for c in range(pool.phrase.size):
-        if pool.phrase[c] < 0:
-            size += terms.word_offsets[pool.term[c] + 1] - terms.word_offsets[pool.term[c]]
     for d in range(pool.offsets.size - 1):
         for c in range(pool.offsets[d], pool.offsets[d + 1]):
             if pool.phrase[c] >= 0:
                 form = archive.form_of[pool.phrase[c], columns[d]]
                 size += archive.form_offsets[form + 1] - archive.form_offsets[form]
+            else:
+                size += terms.word_offsets[pool.term[c] + 1] - terms.word_offsets[pool.term[c]]
     offsets, words = np.zeros(pool.phrase.size + 1, np.int64), np.empty(size, np.int64)
     for d in range(pool.offsets.size - 1):
         for c in range(pool.offsets[d], pool.offsets[d + 1]):

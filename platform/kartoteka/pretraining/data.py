@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import pyarrow as pa
 
 from kartoteka.encoding.models import resolve_model
 from kartoteka.encoding.tokens import TextTokeniser
-from kartoteka.folders import describe, description, mapped_ids, whole_folder
+from kartoteka.folders import describe, description, mapped_ids, open_arrays, whole_folder, write_arrays
 from kartoteka.pretraining.masking import Vocabulary
 from kartoteka.pretraining.settings import MlmSettings
 from kartoteka.sentiment.data import digest_of
@@ -24,7 +22,6 @@ from kartoteka.storage import Storage
 KIND = "texts to learn from"
 CORPUS, START = "data/corpus", "data/start"
 MASKED = Head("MaskedLM", "masked-language model", "mlm")
-_IDS = pa.schema([("id", pa.string())])
 #: What of the settings decides the loss only; a change of these leaves the data as they are.
 _LOSS = {"masked", "micro_tokens", "kept_tokens"}
 
@@ -50,8 +47,7 @@ class Corpus(NamedTuple):
 @lru_cache(maxsize=2)
 def open_corpus(folder: str) -> Corpus:
     """Map the texts in `folder`. Raises `ValueError` naming a file that is missing or torn."""
-    description(folder, KIND)
-    return Corpus(*(np.load(Path(folder) / f"{name}.npy", mmap_mode="r") for name in Corpus._fields))
+    return open_arrays(folder, KIND, Corpus)
 
 
 def corpus_of(run: Storage) -> Corpus:
@@ -115,16 +111,10 @@ def _write(texts: Texts, out: np.ndarray, settings: MlmSettings, start: Path, fo
     tokens = TextTokeniser(tokenizer.backend_tokenizer, settings.max_tokens)(texts.texts)
     numbers = np.array([len(tokenizer), tokenizer.mask_token_id], np.int64)
     arrays = Corpus(tokens.ids, tokens.offsets, out, marks, numbers)
-    digest = hashlib.sha256()
-    for name, array in zip(Corpus._fields, arrays, strict=True):
-        np.save(folder / f"{name}.npy", array)
-        digest.update(array.tobytes())
-    with pa.OSFile(str(folder / "ids.arrow"), "wb") as file, pa.ipc.new_file(file, _IDS) as writer:
-        writer.write_table(pa.table([texts.ids], schema=_IDS))
     return {
         "training": int((~out).sum()),
         "validation": int(out.sum()),
         "tokens": len(tokens.ids),
         "texts_cut": tokens.num_truncated,
-        "sha256": digest.hexdigest(),
+        "sha256": write_arrays(folder, arrays, texts.ids),
     }

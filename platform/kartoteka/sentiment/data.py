@@ -12,12 +12,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import pyarrow as pa
 
 from kartoteka.encoding.models import resolve_model
 from kartoteka.encoding.tokens import TextTokeniser
 from kartoteka.evaluation.tables import files_of
-from kartoteka.folders import describe, description, whole_folder
+from kartoteka.folders import describe, description, mapped_ids, open_arrays, whole_folder, write_arrays
 from kartoteka.sentiment.mixture import Mixture, mix, of_gold
 from kartoteka.sentiment.pseudolabels import read_pseudolabels
 from kartoteka.sentiment.settings import SentimentSettings
@@ -53,8 +52,7 @@ class Examples(NamedTuple):
 @lru_cache(maxsize=2)
 def open_examples(folder: str) -> Examples:
     """Map the examples in `folder`. Raises `ValueError` naming a file that is missing or torn."""
-    description(folder, KIND)
-    return Examples(*(np.load(Path(folder) / f"{name}.npy", mmap_mode="r") for name in Examples._fields))
+    return open_arrays(folder, KIND, Examples)
 
 
 def examples_of(run: Storage) -> Examples:
@@ -69,8 +67,7 @@ def facts_of(run: Storage) -> dict[str, Any]:
 
 def names_of(run: Storage) -> list[str]:
     """The ids of the examples."""
-    with pa.memory_map(str(run.local(EXAMPLES) / "ids.arrow")) as file:
-        return pa.ipc.open_file(file).read_all()["id"].to_pylist()
+    return mapped_ids(run.local(EXAMPLES) / "ids.arrow").to_pylist()
 
 
 def prepare(
@@ -127,13 +124,6 @@ def _write(mixture: Mixture, settings: SentimentSettings, start: Path, folder: P
     tokenizer = AutoTokenizer.from_pretrained(start).backend_tokenizer
     tokens = TextTokeniser(tokenizer, settings.max_tokens)(mixture.texts)
     arrays = Examples(tokens.ids, tokens.offsets, *(getattr(mixture, name) for name in Examples._fields[2:]))
-    digest = hashlib.sha256()
-    for name, array in zip(Examples._fields, arrays, strict=True):
-        np.save(folder / f"{name}.npy", array)
-        digest.update(array.tobytes())
-    table = pa.table({"id": mixture.ids})
-    with pa.OSFile(str(folder / "ids.arrow"), "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
-        writer.write_table(table)
     training = ~arrays.validation
     return {
         "training": int(training.sum()),
@@ -141,7 +131,7 @@ def _write(mixture: Mixture, settings: SentimentSettings, start: Path, folder: P
         "validation": int(arrays.validation.sum()),
         **{f"training_{name}": int((training & (arrays.label == i)).sum()) for i, name in enumerate(CLASSES)},
         "texts_cut": tokens.num_truncated,
-        "sha256": digest.hexdigest(),
+        "sha256": write_arrays(folder, arrays, mixture.ids),
     }
 
 
