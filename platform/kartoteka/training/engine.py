@@ -14,6 +14,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
+from kartoteka.training.attention import use_products
 from kartoteka.training.settings import TrainingSettings
 
 #: Adam's moments, as torch and DeepSpeed both name them.
@@ -53,6 +54,7 @@ class Engine:
 
         logging.getLogger("DeepSpeed").setLevel(logging.ERROR)
         self.settings = settings
+        use_products(module)
         self.names = {name: p for name, p in module.named_parameters() if p.requires_grad}
         groups = _groups(self.names.values(), settings.weight_decay)
         self.engine, *_ = deepspeed.initialize(
