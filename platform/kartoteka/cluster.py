@@ -110,6 +110,11 @@ def describe() -> list[dict[str, float | str]]:
     ]
 
 
+def most_cpus() -> int:
+    """CPUs of the node that is alive and has most, at least 1."""
+    return max([1, *(int(node["cpus"]) for node in describe())])
+
+
 def has_gpus() -> bool:
     """Whether any node that is alive has a GPU."""
     return any(node["gpus"] for node in describe())

@@ -142,3 +142,15 @@ def test_another_file_is_refused_by_name(tmp_path: Path, content: bytes) -> None
 def test_best_candidates_of_each_document_equal_ones_in_order() -> None:
     order = np.array([1.0, 3, 3, 2, 5, 5])
     assert top_candidates(order, np.array([0, 4, 4, 6]), 2).tolist() == [1, 2, 4, 5]
+
+
+@pytest.mark.parametrize("second_look", [0, 6])
+def test_more_threads_fit_the_same(second_look) -> None:
+    rows, labels, offsets = problem(600)
+    settings = SETTINGS.model_copy(update={"second_look": second_look})
+    one, four = (
+        fit_ranker(rows, labels, offsets, list("abcd"), settings, wordless(len(rows)), threads=threads)
+        for threads in (1, 4)
+    )
+    assert one.ranker.to_bytes() == four.ranker.to_bytes()
+    np.testing.assert_array_equal(one.held_out, four.held_out)

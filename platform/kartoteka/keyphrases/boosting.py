@@ -6,10 +6,13 @@ Arrays instead of a pickle: an edition opened by another version, or by somebody
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
+
+from kartoteka.keyphrases.settings import KeyphraseSettings
 
 
 class Trees(NamedTuple):
@@ -46,6 +49,27 @@ def fit_trees(
         random_state=seed,
     ).fit(rows, labels)
     return _export(model, float(np.log(share)))
+
+
+def fit_each(
+    rows: np.ndarray,
+    labels: np.ndarray,
+    chosen: Sequence[np.ndarray],
+    share: float,
+    settings: KeyphraseSettings,
+    threads: int = 1,
+) -> list[Trees]:
+    """`fit_trees` of the rows that each of `chosen`, bool [n], picks; so many `threads` at work, with equal trees."""
+    from threadpoolctl import threadpool_limits
+
+    def fit(some: np.ndarray) -> Trees:
+        with threadpool_limits(1, "openmp"):  # of this thread alone: the others are at work beside it
+            return fit_trees(
+                rows[some], labels[some], share, settings.rounds, settings.leaves, settings.learning_rate, settings.seed
+            )
+
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(fit, chosen))
 
 
 def mean_of(some: Sequence[Trees]) -> Trees:

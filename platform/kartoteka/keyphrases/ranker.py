@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import orjson
 
-from kartoteka.keyphrases.boosting import Trees, fit_trees, raw_scores
+from kartoteka.keyphrases.boosting import Trees, fit_each, raw_scores
 from kartoteka.keyphrases.calibration import calibrate
 from kartoteka.keyphrases.context import Wording
 from kartoteka.keyphrases.far import Far, fit_far, nearness
@@ -124,11 +124,13 @@ def fit_ranker(
     settings: KeyphraseSettings,
     named: Wording,
     formula: np.ndarray | None = None,
+    threads: int = 1,
 ) -> Fitted | None:
     """Fit on the candidates of n documents: `rows` float32 [m, f], `labels` bool [m], `offsets` int64 [n + 1].
 
     `named`: their words; `formula` float64 [m]: scores of the fixed formula, which has a say on documents far from the
-    archive. None when too few documents or no right or wrong candidate is there to learn from.
+    archive. So many `threads` fit trees, and give the same. None when too few documents or no right or wrong
+    candidate is there to learn from.
     """
     n = offsets.size - 1
     random = np.random.default_rng(settings.seed)
@@ -139,22 +141,17 @@ def fit_ranker(
     # Most candidates are plainly wrong: a share of them teaches the same in a fraction of the time.
     share = min(1.0, settings.negatives * labels.sum() / max((~labels).sum(), 1))
     kept = labels | (random.random(labels.size) < share)
+    inside = [kept & (fold[of] != i) for i in range(settings.folds)]
+    if any(labels[some].all() or not labels[some].any() for some in inside):
+        return None
+    *crossed, trees = fit_each(rows, labels, [*inside, kept], share, settings, threads)
     held_out = np.zeros(labels.size)
-    for i in range(settings.folds):
-        inside, outside = kept & (fold[of] != i), fold[of] == i
-        if labels[inside].all() or not labels[inside].any():
-            return None
-        trees = _fit(rows[inside], labels[inside], share, settings)
-        held_out[outside] = raw_scores(trees, rows[outside])
-    trees = _fit(rows[kept], labels[kept], share, settings)
+    for i, other in enumerate(crossed):
+        held_out[fold[of] == i] = raw_scores(other, rows[fold[of] == i])
     far, second = None, None
     if settings.second_look:
-        second, held_out = fit_second(rows, labels, offsets, held_out, fold[of], named, settings)
+        second, held_out = fit_second(rows, labels, offsets, held_out, fold[of], named, settings, threads)
     if formula is not None:
         far = fit_far(nearness(rows, names, offsets), held_out, formula, labels, offsets, settings.limit)
     knots = calibrate(held_out, labels, offsets, settings.limit)
     return Fitted(Ranker(tuple(names), trees, knots, far, second), held_out, fold)
-
-
-def _fit(rows: np.ndarray, labels: np.ndarray, share: float, settings: KeyphraseSettings) -> Trees:
-    return fit_trees(rows, labels, share, settings.rounds, settings.leaves, settings.learning_rate, settings.seed)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from kartoteka.keyphrases.boosting import Trees, fit_trees, mean_of, raw_scores
+from kartoteka.keyphrases.boosting import Trees, fit_each, mean_of, raw_scores
 from kartoteka.keyphrases.calibration import top_candidates
 from kartoteka.keyphrases.context import Wording, context
 from kartoteka.keyphrases.settings import KeyphraseSettings
@@ -49,6 +49,7 @@ def fit_second(
     fold: np.ndarray,
     named: Wording,
     settings: KeyphraseSettings,
+    threads: int = 1,
 ) -> tuple[SecondLook | None, np.ndarray]:
     """The second look, and log-odds float64 [m] by trees that had not seen the document.
 
@@ -57,11 +58,11 @@ def fit_second(
     """
     top, beside = look(rows, first, offsets, named, settings.second_look)
     right, fold = labels[top], fold[top]
-    held_out, found, shape = first.copy(), [], (settings.rounds, settings.leaves, settings.learning_rate)
-    for i in range(settings.folds):
-        inside = fold != i
-        if right[inside].all() or not right[inside].any():
-            return None, first
-        found.append(fit_trees(beside[inside], right[inside], 1.0, *shape, settings.seed))
-        held_out[top[~inside]] = raw_scores(found[-1], beside[~inside])
+    inside = [fold != i for i in range(settings.folds)]
+    if any(right[some].all() or not right[some].any() for some in inside):
+        return None, first
+    found = fit_each(beside, right, inside, 1.0, settings, threads)
+    held_out = first.copy()
+    for trees, some in zip(found, inside, strict=True):
+        held_out[top[~some]] = raw_scores(trees, beside[~some])
     return SecondLook(mean_of(found), settings.second_look), held_out

@@ -46,6 +46,7 @@ def train(
     vectors: np.ndarray | None,
     own: np.ndarray,
     trained: Trained | None = None,
+    threads: int = 1,
 ) -> Training:
     """Fit on `documents` (id, title, abstract, lang) with numbers `own` int64 [n] in the archive, none of them -1.
 
@@ -59,7 +60,9 @@ def train(
         return Training("votes", None, votes, votes)
     formula = prior_rule(found.pool)
     pool = found.pool
-    fitted = fit_ranker(found.rows, pool.own, pool.offsets, found.names, suggester.settings, found.named, formula)
+    fitted = fit_ranker(
+        found.rows, pool.own, pool.offsets, found.names, suggester.settings, found.named, formula, threads
+    )
     if fitted is None:
         return Training("prior", None, suggester.table(documents, found, formula, formula), votes)
     order, score = fitted.ranker.rank(found.rows, pool.offsets, formula, found.named, fitted.held_out)

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
+from kartoteka import cluster
 from kartoteka.edition import BUILD
 from kartoteka.flow.build import Build
 from kartoteka.flow.ledger import Completion, files_of
@@ -38,13 +39,14 @@ RESAMPLES = 2000
 class FitRanker:
     """Fit on a sample of the annotated documents, each as if it were new. `first` numbers those of each part.
 
-    `trained`: the trained ranker whose vectors are among the features.
+    `trained`: the trained ranker whose vectors are among the features. `threads` of this task fit trees.
     """
 
     sources: Sources
     first: dict[str, int]
     annotated: int
     trained: RankerFiles | None = None
+    threads: int = 1
 
     def __call__(self, storage: Storage) -> Completion:
         """Fit, keep the ranker in the edition and its quality in the build."""
@@ -61,7 +63,8 @@ class FitRanker:
             if unseen.num_rows < self.sources.keyphrases.min_training:
                 return _take_over(storage, suggester, rows.slice(0, 1), self.trained.fusion)
             rows = unseen
-        trained = train(suggester, rows, matrix_of(rows["vector"]), rows["own"].to_numpy(), trained_of(rows))
+        vectors, own = matrix_of(rows["vector"]), rows["own"].to_numpy()
+        trained = train(suggester, rows, vectors, own, trained_of(rows), self.threads)
         files = {RANKER: storage.put(RANKER, trained.ranker.to_bytes())} if trained.ranker else {}
         storage.put_json(QUALITY, measure(rows, trained))
         return Completion("", rows.num_rows, rows.num_rows, files=files_of(files))
@@ -95,7 +98,10 @@ def _take_over(storage: Storage, suggester: Suggester, example: pa.Table, fusion
 
 def fit_ranker(build: Build, annotated: dict[str, int], sources: Sources, trained: RankerFiles | None = None) -> None:
     """Run the stage over the `annotated` documents (rows by part, in archive order)."""
-    build.run_tasks("fit", {"all": FitRanker(sources, numbering(annotated), sum(annotated.values()), trained)})
+    # As many trees are fitted apart as there are folds, and once all of them together.
+    cpus = min(cluster.most_cpus(), sources.keyphrases.folds + 1)
+    task = FitRanker(sources, numbering(annotated), sum(annotated.values()), trained, cpus)
+    build.run_tasks("fit", {"all": task}, cpus)
 
 
 def measure(gold: pa.Table, trained: Training) -> dict[str, Any]:
