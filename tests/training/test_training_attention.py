@@ -8,7 +8,7 @@ import pytest
 import torch
 from transformers import BartConfig, BartForConditionalGeneration, BertConfig, BertModel
 
-from kartoteka.training.attention import NAME, ProductsAttention, use_products
+from kartoteka.training.attention import NAME, ProductsAttention, attention, use_products
 
 HEADS, WORDS, WIDTH = 3, 7, 8
 
@@ -127,3 +127,20 @@ def test_dropout_and_fp32_are_left_to_the_fused_kernel(monkeypatch):
     assert not calls
     model.eval()(**given)
     assert len(calls) == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "asked"),
+    [(4, {"position_bias": 5 * torch.eye(4).bfloat16()[None, None]}), (1025, {}), (4, {"is_causal": True})],
+)
+def test_what_it_does_not_know_is_left_to_the_fused_kernel(monkeypatch, words, asked):
+    torch.manual_seed(0)
+    parts = [torch.randn(1, 1, words, 8).bfloat16() for _ in range(3)]
+    module = torch.nn.Module()
+    module.is_causal = False
+    calls = count_products(monkeypatch)
+    plain = attention(module, *[part[:, :, :4] for part in parts], None)[0]
+    assert len(calls) == 1
+    found = attention(module, *parts, None, **asked)[0]
+    assert len(calls) == 1
+    assert not torch.allclose(found[:, :4], plain)

@@ -13,6 +13,10 @@ from torch import Tensor
 from torch.nn import functional
 
 NAME = "kartoteka_products"
+#: Weights of longer texts are not held whole, as they are here during the backward pass: n² of each head.
+_LONGEST = 1024
+#: What else transformers passes on that does not change the result.
+_HARMLESS = {"use_cache", "cache_position"}
 
 
 class ProductsAttention(torch.autograd.Function):
@@ -58,12 +62,14 @@ def attention(
     is_causal: bool | None = None,
     **others: Any,
 ) -> tuple[Tensor, None]:
-    """As transformers calls it: `ProductsAttention` in bf16 on a CPU; else, and with dropout or causal, its own."""
+    """As transformers calls it: `ProductsAttention` in bf16 on a CPU, where only a mask is asked for; else its own."""
     from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
     causal = is_causal if is_causal is not None else getattr(module, "is_causal", True)
-    ours = query.dtype == torch.bfloat16 and query.device.type == "cpu" and key.shape[1] == query.shape[1]
-    if not ours or dropout or (causal and attention_mask is None):
+    more = any(name not in _HARMLESS and value is not None and value is not False for name, value in others.items())
+    fits = key.shape[1] == query.shape[1] and max(query.shape[2], key.shape[2]) <= _LONGEST
+    gains = query.dtype == torch.bfloat16 and query.device.type == "cpu"
+    if more or dropout or (causal and attention_mask is None) or not (fits and gains):
         return sdpa_attention_forward(
             module, query, key, value, attention_mask, dropout, scaling=scaling, is_causal=is_causal, **others
         )
