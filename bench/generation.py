@@ -26,14 +26,11 @@ from kartoteka.generation import targets
 from kartoteka.generation.generate import Generator, Writer
 from kartoteka.generation.module import generation_config
 from kartoteka.generation.vocabulary import encode
-from kartoteka.keyphrases.settings import KeyphraseSettings
-from kartoteka.lexical.settings import LexicalSettings
 from kartoteka.ranking.directory import open_ranker
 from kartoteka.stages.embed import Encode, Encoding
 from kartoteka.stages.suggest import Sources, trained_of
 from kartoteka.stages.trained import EncodeTrained
 from kartoteka.stages.vectors import matrix_of
-from kartoteka.vectors.settings import VectorSettings
 
 REQUIRED = 20.0
 #: BART-base: 139 million weights (Lewis et al. 2020).
@@ -53,8 +50,8 @@ def main() -> None:
     parser.add_argument("--beam", type=int, default=4)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    asked = corpus.documents([options.documents], options.count)
-    rows = pa.Table.from_pylist([{"id": d["id"], "lang": d.get("lang", "en"), **_texts(d)} for d in asked])
+    asked = [{"lang": "en", **document} for document in corpus.documents([options.documents], options.count)]
+    rows = pa.Table.from_pylist([{name: d[name] for name in ("id", "title", "abstract", "lang")} for d in asked])
     small = Generator.open(options.generator, "cpu", search={"beam": options.beam})
     longest = lengths(small, asked)
     size = sum(weight.numel() for weight in small.writer.model.parameters()) / 1e6
@@ -82,15 +79,10 @@ def main() -> None:
     outcome.publish()
 
 
-def _texts(document: dict) -> dict[str, str]:
-    return {name: document[name] for name in ("title", "abstract")}
-
-
 def lengths(generator: Generator, documents: list[dict]) -> np.ndarray:
     """Tokens of each document's keyphrases as they are written, the end mark among them, int64 [n]."""
     texts = [
-        targets.target_text(targets.ordered(d["title"], d["abstract"], d["keyphrases"], d.get("lang", "en")))
-        for d in documents
+        targets.target_text(targets.ordered(d["title"], d["abstract"], d["keyphrases"], d["lang"])) for d in documents
     ]
     return np.array([len(tokens) - 1 for tokens in encode(generator.writer.tokenizer, texts)])
 
@@ -121,8 +113,7 @@ def ours(path: str, ranker: str | None, rows: pa.Table) -> float:
     """CPU-seconds per document of what the re-index does for the documents of an edition."""
     edition = editions.open(path)
     config = edition.manifest["config"]
-    kinds = {"keyphrases": KeyphraseSettings, "lexical": LexicalSettings, "vectors": VectorSettings}
-    suggester = Sources(path, *(kind.parse(config[name]) for name, kind in kinds.items())).open()
+    suggester = Sources.of(edition).open()
     settings, model = EncodingSettings.parse(config["encoding"]), edition.manifest["models"]["encoder"]
     encode = Encode(Encoding(model["name"], model["revision"], settings), config["embed"]["separator"])
     encode.open()

@@ -31,16 +31,13 @@ from kartoteka.evaluation.conventions import convention
 from kartoteka.evaluation.keyphrases import Evaluation, evaluate
 from kartoteka.evaluation.tables import read_gold, read_predictions
 from kartoteka.keyphrases.hashing import within
-from kartoteka.keyphrases.settings import KeyphraseSettings
 from kartoteka.keyphrases.spans import Trained
 from kartoteka.keyphrases.suggest import Suggester
 from kartoteka.keyphrases.train import train
-from kartoteka.lexical.settings import LexicalSettings
 from kartoteka.ranking.directory import RankerFiles, open_ranker
 from kartoteka.stages.suggest import Sources, trained_of
 from kartoteka.stages.trained import EncodeTrained
 from kartoteka.stages.vectors import matrix_of
-from kartoteka.vectors.settings import VectorSettings
 
 BLOCK = 500
 REQUIRED, GAIN = 34.5, 2.5
@@ -107,8 +104,7 @@ def read_edition(edition: editions.Edition) -> pa.Table:
 def measure(edition: editions.Edition, asked: list[dict], options: argparse.Namespace) -> tuple[Evaluation, int]:
     """The fusion without and with the ranker on the documents `asked`, and how many it was fitted on."""
     config, ranker = edition.manifest["config"], open_ranker(options.ranker)
-    kinds = {"keyphrases": KeyphraseSettings, "lexical": LexicalSettings, "vectors": VectorSettings}
-    sources = Sources(edition.path, *(kind.parse(config[name]) for name, kind in kinds.items()))
+    sources = Sources.of(edition)
     table, gold = read_edition(edition), {document["id"]: document["keyphrases"] for document in asked}
     ids = sources.open(ranker=False).archive.ids.cast(table["id"].type)
     own = pc.fill_null(pc.index_in(table["id"], ids), -1).to_numpy().astype(np.int64)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 import torch
 from transformers import BartConfig, BartForConditionalGeneration, BertConfig, BertModel
@@ -65,11 +63,9 @@ def bert() -> tuple[torch.nn.Module, dict[str, torch.Tensor]]:
 
 
 def bart() -> tuple[torch.nn.Module, dict[str, torch.Tensor]]:
-    ends = {"encoder": 1, "decoder": 1}
-    sizes = {f"{end}_{name}": value for end in ends for name, value in (("layers", 1), ("attention_heads", 2))}
     config = BartConfig(
         vocab_size=40, d_model=16, dropout=0.0, max_position_embeddings=16, encoder_ffn_dim=16, decoder_ffn_dim=16,
-        **sizes,
+        encoder_layers=1, decoder_layers=1, encoder_attention_heads=2, decoder_attention_heads=2,
     )  # fmt: skip
     found = bert()[1]
     return BartForConditionalGeneration(config), {**found, "decoder_input_ids": torch.randint(40, (3, 6))}
@@ -112,7 +108,7 @@ def test_a_transformer_learns_the_same_with_it(make, own, tmp_path, monkeypatch)
         assert (a is None) == (b is None)
         assert a is None or (a - b).norm() <= 0.03 * b.norm() + 1e-6
     model.save_pretrained(tmp_path)
-    assert NAME not in json.dumps(json.loads((tmp_path / "config.json").read_text()))
+    assert NAME not in (tmp_path / "config.json").read_text()
 
 
 def test_dropout_and_fp32_are_left_to_the_fused_kernel(monkeypatch):

@@ -58,9 +58,15 @@ def fit_each(
     share: float,
     settings: KeyphraseSettings,
     threads: int = 1,
-) -> list[Trees]:
-    """`fit_trees` of the rows that each of `chosen`, bool [n], picks; so many `threads` at work, with equal trees."""
+) -> list[Trees] | None:
+    """`fit_trees` of the rows that each of `chosen`, bool [n], picks; so many `threads` at work, with equal trees.
+
+    None where one of them picks rows that are all right or all wrong.
+    """
     from threadpoolctl import threadpool_limits
+
+    if any(labels[some].all() or not labels[some].any() for some in chosen):
+        return None
 
     def fit(some: np.ndarray) -> Trees:
         with threadpool_limits(1, "openmp"):  # of this thread alone: the others are at work beside it

@@ -142,9 +142,10 @@ def fit_ranker(
     share = min(1.0, settings.negatives * labels.sum() / max((~labels).sum(), 1))
     kept = labels | (random.random(labels.size) < share)
     inside = [kept & (fold[of] != i) for i in range(settings.folds)]
-    if any(labels[some].all() or not labels[some].any() for some in inside):
+    fitted = fit_each(rows, labels, [*inside, kept], share, settings, threads)
+    if fitted is None:
         return None
-    *crossed, trees = fit_each(rows, labels, [*inside, kept], share, settings, threads)
+    *crossed, trees = fitted
     held_out = np.zeros(labels.size)
     for i, other in enumerate(crossed):
         held_out[fold[of] == i] = raw_scores(other, rows[fold[of] == i])

@@ -59,9 +59,9 @@ def fit_second(
     top, beside = look(rows, first, offsets, named, settings.second_look)
     right, fold = labels[top], fold[top]
     inside = [fold != i for i in range(settings.folds)]
-    if any(right[some].all() or not right[some].any() for some in inside):
-        return None, first
     found = fit_each(beside, right, inside, 1.0, settings, threads)
+    if found is None:
+        return None, first
     held_out = first.copy()
     for trees, some in zip(found, inside, strict=True):
         held_out[top[~some]] = raw_scores(trees, beside[~some])

@@ -14,10 +14,8 @@ from kartoteka.documents import ReadSettings, Refusal, from_record
 from kartoteka.edition import Edition
 from kartoteka.encoding.spans import LONGEST, Spans
 from kartoteka.keyphrases.dense import VectorArrays
-from kartoteka.keyphrases.settings import KeyphraseSettings
 from kartoteka.keyphrases.spans import Trained
 from kartoteka.keyphrases.suggest import Suggester
-from kartoteka.lexical.settings import LexicalSettings
 from kartoteka.online.opened import open_edition_checked
 from kartoteka.online.query import check_count
 from kartoteka.stages.catalogue import FOLDER as CATALOGUE
@@ -26,7 +24,6 @@ from kartoteka.stages.suggest import Sources
 from kartoteka.text.language_codes import known_language
 from kartoteka.vectors.choose import check
 from kartoteka.vectors.codes import FEW
-from kartoteka.vectors.settings import VectorSettings
 
 MOST_PHRASES = 100
 
@@ -63,14 +60,7 @@ class Indexer:
     def open(path: str) -> Indexer:
         """Map the edition at `path`. Raises `ValueError` as `SearchIndex.open` does."""
         edition = open_edition_checked(path, whole=False)
-        config = edition.manifest["config"]
-        sources = Sources(
-            path,
-            KeyphraseSettings.parse(config["keyphrases"]),
-            LexicalSettings.parse(config["lexical"]),
-            VectorSettings.parse(config["vectors"]),
-        )
-        return Indexer(edition, sources.open(), Catalogue.open(edition.storage.local(CATALOGUE)))
+        return Indexer(edition, Sources.of(edition).open(), Catalogue.open(edition.storage.local(CATALOGUE)))
 
     def warm_up(self) -> None:
         """Suggest for one and for many, so that no request waits until a kernel is compiled, or read from its cache."""

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from kartoteka.edition import BUILD, GROUP_ROWS
+from kartoteka.edition import BUILD, GROUP_ROWS, Edition
 from kartoteka.flow.ledger import Completion, files_of
 from kartoteka.flow.stage import Step
 from kartoteka.folders import mapped
@@ -41,6 +41,17 @@ class Sources:
     keyphrases: KeyphraseSettings
     lexical: LexicalSettings
     vectors: VectorSettings
+
+    @staticmethod
+    def of(edition: Edition) -> Sources:
+        """Those of a finished edition, asked as its own configuration says."""
+        config = edition.manifest["config"]
+        return Sources(
+            edition.path,
+            KeyphraseSettings.parse(config["keyphrases"]),
+            LexicalSettings.parse(config["lexical"]),
+            VectorSettings.parse(config["vectors"]),
+        )
 
     def open(self, ranker: bool = True) -> Suggester:
         """Map the indexes, with the fitted ranker where there is one and it is asked for."""
