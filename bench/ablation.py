@@ -21,7 +21,7 @@ from kartoteka.ranking.data import open_arrays
 from kartoteka.ranking.directory import ENCODER
 from kartoteka.ranking.module import RankerModule
 from kartoteka.ranking.settings import RankerSettings
-from kartoteka.ranking.validation import FIGURES, figures_of
+from kartoteka.ranking.validation import FIGURES, encoded, figures_of
 from kartoteka.storage import Storage
 from kartoteka.training.task import Share
 
@@ -35,7 +35,8 @@ def measured(place: str) -> tuple[list[Sample], dict]:
     settings = RankerSettings.model_validate(about["task"]["settings"]).model_copy(update={"span_weight": 0.0})
     arrays = open_arrays(data.data_of(run).uri)
     module = RankerModule(Path(run.local("model"), ENCODER), settings).eval()
-    found = figures_of(arrays, module, Share(0, 1, settings.seed))
+    share = Share(0, 1, settings.seed)
+    found = figures_of(arrays, module, share, encoded(arrays, module, share))
     ones = np.ones(len(found))
     return [Sample(name, np.stack([found[:, i], ones], axis=1)) for i, name in enumerate(FIGURES)], about
 

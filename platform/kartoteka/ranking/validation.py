@@ -31,16 +31,16 @@ def validate(arrays: PairArrays, module: RankerModule, share: Share) -> dict[str
     """
     rows = arrays.validation
     mine, parts, chosen = share.of(rows), {}, []
+    documents = encoded(arrays, module, share)
     if module.settings.ranking_weight:
-        found = figures_of(arrays, module, share)
+        found = figures_of(arrays, module, share, documents)
         parts |= {name: (float(total), float(len(found))) for name, total in zip(FIGURES, found.sum(0), strict=True)}
         chosen.append(parts["f1_at_5"][0] / len(rows))
     if module.settings.span_weight:
-        precisions = precisions_of(arrays, module, share)
         words = arrays.words.of(rows)
         right = np.concatenate([[0], np.cumsum((words.labels > 0).any(axis=1))])
         with_spans = np.diff(right[words.offsets]) > 0
-        parts["span_ap"] = (float(precisions.sum()), float(share.of(with_spans).sum()))
+        parts["span_ap"] = (float(documents[:, -1].double().sum()), float(share.of(with_spans).sum()))
         chosen.append(parts["span_ap"][0] / max(int(with_spans.sum()), 1))
     # Of each its share of the whole mean: so the sum over the workers is the mean of the two means.
     parts["quality"] = (float(np.mean(chosen)), len(mine) / len(rows))
@@ -48,18 +48,21 @@ def validate(arrays: PairArrays, module: RankerModule, share: Share) -> dict[str
 
 
 @torch.no_grad()
-def precisions_of(arrays: PairArrays, module: RankerModule, share: Share) -> np.ndarray:
-    """The average precision of the spans of this worker's validation documents, float64 [n]; 0 where none is right."""
-    mine = share.of(arrays.validation)
-    device = next(module.parameters()).device
-    words = Words(*(torch.from_numpy(values).to(device) for values in arrays.words.of(mine)))
-    found = _encode(module, arrays.tokens, arrays.token_offsets, mine, device, words)
-    return found[:, -1].double().cpu().numpy()
+def encoded(arrays: PairArrays, module: RankerModule, share: Share) -> torch.Tensor:
+    """This worker's validation documents, float32 [n, d]: unit vectors.
+
+    Where spans are learned they have one column more: the average precision of the document's, 0 where none is right.
+    """
+    mine, device = share.of(arrays.validation), next(module.parameters()).device
+    words = None
+    if module.settings.span_weight:
+        words = Words(*(torch.from_numpy(values).to(device) for values in arrays.words.of(mine)))
+    return _encode(module, arrays.tokens, arrays.token_offsets, mine, device, words)
 
 
 @torch.no_grad()
-def figures_of(arrays: PairArrays, module: RankerModule, share: Share) -> np.ndarray:
-    """`FIGURES` of this worker's validation documents, float64 [n, 4]; the pool is ranked by cosine.
+def figures_of(arrays: PairArrays, module: RankerModule, share: Share, documents: torch.Tensor) -> np.ndarray:
+    """`FIGURES` of this worker's validation `documents` (see `encoded`), float64 [n, 4]; the pool is ranked by cosine.
 
     F1@5 is over all neighbours asked, and over the first five.
 
@@ -72,9 +75,9 @@ def figures_of(arrays: PairArrays, module: RankerModule, share: Share) -> np.nda
     device = next(module.parameters()).device
     vectors = dealt(gather(_encode(module, arrays.phrase_tokens, arrays.phrase_offsets, share.of(phrases), device)))
     mine = share.of(rows)
-    documents = _encode(module, arrays.tokens, arrays.token_offsets, mine, device)
     found = np.zeros((len(mine), len(FIGURES)))
-    for number, (row, document) in enumerate(zip(mine.tolist(), documents, strict=True)):
+    units = documents[:, : module.dimension]
+    for number, (row, document) in enumerate(zip(mine.tolist(), units, strict=True)):
         bounds = arrays.pool_offsets[row : row + 2]
         pool, rank = arrays.pool[bounds[0] : bounds[1]], arrays.rank[bounds[0] : bounds[1]]
         wanted = arrays.positives[arrays.positive_offsets[row] : arrays.positive_offsets[row + 1]]
