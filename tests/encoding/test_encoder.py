@@ -40,6 +40,8 @@ def reference(directory, texts):
         ("bert", {"pooling": ["mean", "mean_sqrt_len_tokens"], "heads": 1}),
         ("bert", {"dense": True, "hidden": 64, "heads": 8}),
         ("roberta", {}),
+        ("mpnet", {}),
+        ("mpnet", {"hidden": 64, "heads": 8}),
     ],
     ids=str,
 )
@@ -52,9 +54,8 @@ def test_same_vectors_as_sentence_transformers(tiny, texts, kind, options, preci
     assert cosines(ours, reference(tiny(kind, **options), texts)).min() > (0.99999 if precision == "fp32" else 0.9999)
 
 
-@pytest.mark.parametrize("kind", ["distilbert", "mpnet"])
-def test_a_model_outside_the_family_takes_the_padded_path(tiny, texts, kind):
-    directory = tiny(kind)
+def test_a_model_outside_the_family_takes_the_padded_path(tiny, texts):
+    directory = tiny("distilbert")
     encoder = load_encoder(str(directory))
     assert encoder.identity["precision"] in ("fp32", "bf16")
     exact = load_encoder(str(directory), precision="fp32").encode(texts)
@@ -63,11 +64,12 @@ def test_a_model_outside_the_family_takes_the_padded_path(tiny, texts, kind):
         load_encoder(str(directory), precision="int16")
 
 
-def test_packed_and_padded_agree_on_states(tiny, texts):
-    encoder = load_encoder(str(tiny("roberta")), precision="fp32")
+@pytest.mark.parametrize("kind", ["roberta", "mpnet"])
+def test_packed_and_padded_agree_on_states(tiny, texts, kind):
+    encoder = load_encoder(str(tiny(kind)), precision="fp32")
     from transformers import AutoModel
 
-    model = AutoModel.from_pretrained(tiny("roberta"), dtype=torch.float32)
+    model = AutoModel.from_pretrained(tiny(kind), dtype=torch.float32)
     padded = PaddedTransformer(model.eval(), torch.device("cpu"), torch.float32)
     tokens = encoder.tokenise(texts)
     ids, lengths = torch.from_numpy(tokens.ids.astype(np.int64)), tokens.lengths.tolist()
@@ -118,9 +120,10 @@ def test_same_list_same_bits(tiny, texts, precision):
 
 
 @pytest.mark.skipif(not AVX2, reason="the kernel needs AVX2")
-def test_int16_gives_a_text_the_same_bits_in_any_company(tiny, texts):
-    alone = load_encoder(str(tiny("bert")), precision="int16", settings=EncodingSettings(token_budget=16))
-    together = load_encoder(str(tiny("bert")), precision="int16", settings=EncodingSettings(threads=2))
+@pytest.mark.parametrize("kind", ["bert", "mpnet"])
+def test_int16_gives_a_text_the_same_bits_in_any_company(tiny, texts, kind):
+    alone = load_encoder(str(tiny(kind)), precision="int16", settings=EncodingSettings(token_budget=16))
+    together = load_encoder(str(tiny(kind)), precision="int16", settings=EncodingSettings(threads=2))
     first = alone.encode(texts)
     np.testing.assert_array_equal(together.encode(texts), first)
     np.testing.assert_array_equal(together.encode(texts[::-1])[::-1], first)

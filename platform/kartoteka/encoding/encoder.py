@@ -12,9 +12,10 @@ import torch
 from torch import Tensor
 
 from kartoteka.encoding.batches import plan_batches
+from kartoteka.encoding.family import can_pack
 from kartoteka.encoding.int16 import Int16Bert, can_quantise
 from kartoteka.encoding.models import ModelFiles, resolve_model
-from kartoteka.encoding.packed import PackedBert, can_pack
+from kartoteka.encoding.packed import PackedBert
 from kartoteka.encoding.pooling import normalise, pool
 from kartoteka.encoding.precision import DTYPES, choose_device, choose_precision
 from kartoteka.encoding.settings import EncodingSettings

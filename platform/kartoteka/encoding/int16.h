@@ -26,6 +26,9 @@ typedef struct {
     long inner, heads, head_width;
     long activation; /* 0: gelu (erf), 1: gelu (tanh), 2: relu */
     float eps;
+    const float *distances; /* MPNet's, else null: [heads][2 * longest - 1], added to the score of a query and a key by
+                             * how far behind it the key stands; times log2(e) */
+    long longest;
 } Shape;
 
 enum { PLAIN = -1, RESIDUAL = -2 }; /* what follows a product; otherwise one of Shape.activation */

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from kartoteka.encoding import native
-from kartoteka.encoding.packed import BertEmbeddings, can_pack
+from kartoteka.encoding.family import Embeddings, Parts, can_pack, distances_of, layers_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -39,7 +39,9 @@ class Int16Bert:
 
     def __init__(self, model: PreTrainedModel) -> None:
         config = model.config
-        self._embed = BertEmbeddings(model, torch.float32)
+        self._kept: list[np.ndarray] = []  # the arrays that the structures below point into
+        self._embed = Embeddings(model, torch.float32)
+        distances = distances_of(model, config.max_position_embeddings)
         self._width = config.hidden_size
         self._padded_width = _up_to(self._width, _COLUMNS)
         self._shape = native.Shape(
@@ -50,9 +52,10 @@ class Int16Bert:
             head_width=self._width // config.num_attention_heads,
             activation=_ACTIVATIONS[config.hidden_act],
             eps=config.layer_norm_eps,
+            distances=self._keep(distances.bias.numpy() * np.float32(np.log2(np.e))) if distances else None,
+            longest=config.max_position_embeddings,
         )
-        self._kept: list[np.ndarray] = []  # the arrays that the structures below point into
-        self._layers = [self._layer(layer) for layer in model.encoder.layer]
+        self._layers = [self._layer(parts) for parts in layers_of(model)]
         self._own = threading.local()
 
     def __call__(self, ids: Tensor, lengths: list[int]) -> Tensor:
@@ -75,20 +78,19 @@ class Int16Bert:
             )
         return torch.from_numpy(hidden[: len(ids), : self._width])
 
-    def _layer(self, layer: torch.nn.Module) -> native.Layer:
-        attention, output = layer.attention.self, layer.attention.output
+    def _layer(self, layer: Parts) -> native.Layer:
         # exp(qk / sqrt(d)) = 2^(qk log2(e) / sqrt(d)): the factor goes into the queries' weights.
         factor = np.log2(np.e) / np.sqrt(self._shape.head_width)
-        parts = [(attention.query, factor), (attention.key, 1.0), (attention.value, 1.0)]
+        parts = [(layer.query, factor), (layer.key, 1.0), (layer.value, 1.0)]
         weights = np.concatenate([self._pad(part.weight.numpy() * f, 2) for part, f in parts])
         bias = np.concatenate([self._pad(part.bias.numpy() * f, 1) for part, f in parts])
-        norms = (output.LayerNorm, layer.output.LayerNorm)
+        norms = (layer.norm1, layer.norm2)
         vectors = [self._keep(self._pad(v.numpy(), 1)) for norm in norms for v in (norm.weight, norm.bias)]
         return native.Layer(
             self._linear(weights, bias),
             *(
                 self._linear(self._pad(dense.weight.numpy(), 2), self._pad(dense.bias.numpy(), 1))
-                for dense in (output.dense, layer.intermediate.dense, layer.output.dense)
+                for dense in (layer.out, layer.up, layer.down)
             ),
             *vectors,
         )

@@ -34,6 +34,12 @@ static void score(const float *const q[ROWS], const float *keys, long head, long
     }
 }
 
+/* Adds to the scores [tokens] of the query at `place` what `distances` says of its keys. */
+static void add_distances(const float *distances, long longest, long place, long tokens, float *scores) {
+    const float *own = distances + longest - 1 - place;
+    for (long j = 0; j < tokens; j++) scores[j] += own[j];
+}
+
 /* scores -> 2^(score - largest), in place; returns 1 / their sum. */
 static float soften(float *scores, long tokens, long padded) {
     for (long j = tokens; j < padded; j++) scores[j] = -1e30f;
@@ -92,6 +98,10 @@ void attention(const float *qkv, long tokens, const Shape *shape, float *room, f
             const float *rows[ROWS]; /* past the end the last query is repeated and its result dropped */
             for (long r = 0; r < ROWS; r++) rows[r] = q + (i + r < tokens ? i + r : tokens - 1) * stride;
             score(rows, keys, head, padded, scores);
+            for (long r = 0; shape->distances && r < ROWS && i + r < tokens; r++) {
+                const float *of_head = shape->distances + h * (2 * shape->longest - 1);
+                add_distances(of_head, shape->longest, i + r, tokens, scores + r * padded);
+            }
             for (long r = 0; r < ROWS; r++) inverse[r] = soften(scores + r * padded, tokens, padded);
             for (long r = 0; r < ROWS && i + r < tokens; r += 3)
                 for (long p = 0; p < panels; p++) {

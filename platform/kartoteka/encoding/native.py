@@ -45,7 +45,7 @@ class Shape(ctypes.Structure):
 
     _fields_ = [
         (name, ctypes.c_long) for name in ("width", "true_width", "inner", "heads", "head_width", "activation")
-    ] + [("eps", ctypes.c_float)]
+    ] + [("eps", ctypes.c_float), ("distances", ctypes.c_void_p), ("longest", ctypes.c_long)]
 
 
 @functools.cache

@@ -1,7 +1,7 @@
 """BERT without padding: the tokens of a batch are one matrix for the linear layers, attention runs per text.
 
-Covers the family that shares BERT's layer (BERT, RoBERTa, XLM-RoBERTa, CamemBERT): Devlin et al. 2019, post-norm
-encoder. Same arithmetic as transformers' own classes; only the order of sums differs.
+Covers the family that shares BERT's layer (see `family`). Same arithmetic as transformers' own classes; only the order
+of sums differs.
 """
 
 from __future__ import annotations
@@ -16,13 +16,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from kartoteka.encoding.family import Embeddings, Parts, distances_of, layers_of, weights_of
+
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 _log = logging.getLogger(__name__)
 Activation = Callable[[Tensor], Tensor]
 
-_FAMILY = {"bert", "roberta", "xlm-roberta", "camembert"}
 _ACTIVATIONS = {
     "gelu": lambda x: torch.ops.aten.gelu_(x),
     "gelu_new": lambda x: torch.ops.aten.gelu_(x, approximate="tanh"),
@@ -47,43 +48,6 @@ class _Layer:
     norm2: tuple[Tensor, Tensor]
 
 
-def can_pack(model: PreTrainedModel) -> bool:
-    """Whether `PackedBert` computes what `model` does."""
-    config = model.config
-    return (
-        config.model_type in _FAMILY
-        and getattr(config, "position_embedding_type", "absolute") == "absolute"
-        and not getattr(config, "is_decoder", False)
-        and config.hidden_act in _ACTIVATIONS
-    )
-
-
-class BertEmbeddings:
-    """Word, position and type vectors of packed tokens, added and normalised."""
-
-    def __init__(self, model: PreTrainedModel, dtype: torch.dtype) -> None:
-        config, embeddings = model.config, model.embeddings
-        self._words = embeddings.word_embeddings.weight.to(dtype)
-        # Every token of a single text has type 0: its vector can be part of the position's.
-        places = embeddings.position_embeddings.weight + embeddings.token_type_embeddings.weight[0]
-        self._places = places.to(dtype)
-        # RoBERTa counts positions from the padding id on, and does not count padding tokens that a text contains.
-        self._pad = None if config.model_type == "bert" else config.pad_token_id
-        self._norm = _norm(embeddings.LayerNorm, dtype)
-        self._eps = config.layer_norm_eps
-
-    def __call__(self, ids: Tensor, lengths: list[int]) -> Tensor:
-        """`ids` int64 [tokens] packed, `lengths` of the texts -> states [tokens, d] before the first layer."""
-        hidden = self._words[ids].add_(self._places[self._positions(ids, lengths)])
-        return functional.layer_norm(hidden, (hidden.shape[1],), *self._norm, self._eps)
-
-    def _positions(self, ids: Tensor, lengths: list[int]) -> Tensor:
-        if self._pad is None:
-            return torch.cat([torch.arange(length) for length in lengths])
-        real = ids.ne(self._pad).long()
-        return torch.cat([part.cumsum(0) * part for part in real.split(lengths)]) + self._pad
-
-
 class PackedBert:
     """The encoder of a BERT-family `model`, on packed tokens, on the CPU.
 
@@ -98,14 +62,16 @@ class PackedBert:
         self._heads = config.num_attention_heads
         self._eps = config.layer_norm_eps
         self._activation = _ACTIVATIONS[config.hidden_act]
-        self._embed = BertEmbeddings(model, dtype)
-        self._layers = [_layer(layer, dtype) for layer in model.encoder.layer]
+        self._dtype = dtype
+        self._embed = Embeddings(model, dtype)
+        self._distances = distances_of(model, config.max_position_embeddings)
+        self._layers = [_layer(parts, dtype) for parts in layers_of(model)]
         self._after_attention = torch.compile(after_attention) if compiled else after_attention
 
     def __call__(self, ids: Tensor, lengths: list[int]) -> Tensor:
         """`ids` int64 [tokens] packed, `lengths` of the texts -> states [tokens, d], packed the same way."""
         hidden = self._embed(ids, lengths)
-        runs = [(length, len(list(run))) for length, run in groupby(lengths)]
+        runs = [(length, len(list(run)), self._bias(length)) for length, run in groupby(lengths)]
         for layer in self._layers:
             mixed = self._attention(functional.linear(hidden, layer.qkv, layer.qkv_bias), runs)
             hidden = self._rest(mixed, hidden, layer)
@@ -123,15 +89,18 @@ class PackedBert:
             self._after_attention = after_attention
             return after_attention(mixed, hidden, layer, self._activation, self._eps)
 
-    def _attention(self, qkv: Tensor, runs: list[tuple[int, int]]) -> Tensor:
+    def _bias(self, length: int) -> Tensor | None:
+        return None if self._distances is None else self._distances.between(length).to(self._dtype)
+
+    def _attention(self, qkv: Tensor, runs: list[tuple[int, int, Tensor | None]]) -> Tensor:
         """Attention inside each text; texts of equal length, neighbours by the plan, share one call."""
         width = qkv.shape[1] // 3
         mixed = torch.empty(len(qkv), width, dtype=qkv.dtype)
         start = 0
-        for length, count in runs:
+        for length, count, bias in runs:
             stop = start + length * count
             query, key, value = qkv[start:stop].view(count, length, 3, self._heads, -1).permute(2, 0, 3, 1, 4)
-            result = functional.scaled_dot_product_attention(query, key, value)
+            result = functional.scaled_dot_product_attention(query, key, value, attn_mask=bias)
             mixed[start:stop].view(count, length, self._heads, -1).copy_(result.transpose(1, 2))
             start = stop
         return mixed
@@ -147,22 +116,14 @@ def after_attention(mixed: Tensor, hidden: Tensor, layer: _Layer, activation: Ac
     return functional.layer_norm(inner, width, *layer.norm2, eps)
 
 
-def _norm(module: torch.nn.LayerNorm, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    return module.weight.to(dtype), module.bias.to(dtype)
-
-
-def _layer(layer: torch.nn.Module, dtype: torch.dtype) -> _Layer:
-    attention, output = layer.attention.self, layer.attention.output
-    projections = (attention.query, attention.key, attention.value)
+def _layer(parts: Parts, dtype: torch.dtype) -> _Layer:
+    projections = [weights_of(part, dtype) for part in (parts.query, parts.key, parts.value)]
     return _Layer(
-        qkv=torch.cat([p.weight for p in projections]).to(dtype),
-        qkv_bias=torch.cat([p.bias for p in projections]).to(dtype),
-        out=output.dense.weight.to(dtype),
-        out_bias=output.dense.bias.to(dtype),
-        norm1=_norm(output.LayerNorm, dtype),
-        up=layer.intermediate.dense.weight.to(dtype),
-        up_bias=layer.intermediate.dense.bias.to(dtype),
-        down=layer.output.dense.weight.to(dtype),
-        down_bias=layer.output.dense.bias.to(dtype),
-        norm2=_norm(layer.output.LayerNorm, dtype),
+        torch.cat([weight for weight, _ in projections]),
+        torch.cat([bias for _, bias in projections]),
+        *weights_of(parts.out, dtype),
+        weights_of(parts.norm1, dtype),
+        *weights_of(parts.up, dtype),
+        *weights_of(parts.down, dtype),
+        weights_of(parts.norm2, dtype),
     )

@@ -49,7 +49,7 @@ def validate(arrays: PairArrays, module: RankerModule, share: Share) -> dict[str
 
 @torch.no_grad()
 def encoded(arrays: PairArrays, module: RankerModule, share: Share) -> torch.Tensor:
-    """This worker's validation documents, float32 [n, d]: unit vectors.
+    """The validation documents of this worker, float32 [n, d]: unit vectors.
 
     Where spans are learned they have one column more: the average precision of the document's, 0 where none is right.
     """
