@@ -41,6 +41,14 @@ def test_nothing_below_the_least_score_is_kept() -> None:
     assert [k.phrase for k in found] == ["gait"]
 
 
+def test_a_list_to_be_assigned_ends_where_its_expected_f1_is_greatest() -> None:
+    given_ = [candidate("gait", 0.8), candidate("Gait", 0.7), candidate("ice", 0.35)]
+    given_ += [candidate("robots", 0.1), candidate("swimming", 0.05)]
+    asked = [keyphrases(given_, TITLE, ABSTRACT, "en", KeyphraseSettings(limit=3), references=r) for r in (1, 4, 40)]
+    # The same phrase twice counts once; `limit` holds; no class is filled up.
+    assert [[k.phrase for k in found] for found in asked] == [["gait"], ["gait", "ice"], ["gait", "ice", "robots"]]
+
+
 _WORD = st.sampled_from(["robot", "robots", "Walk", "walking", "ice", "sea", "лёд", "льда", "!", "e-mail"])
 _CANDIDATES = st.lists(
     st.builds(

@@ -61,6 +61,32 @@ def test_what_is_learned_beats_the_votes_on_documents_not_seen(training: Trainin
     assert ranked > 0.2
 
 
+def test_lists_that_end_where_f1_is_expected_to_be_best_have_a_better_one(
+    suggester: Suggester, trained: Suggester, training: Training, records: list[dict]
+) -> None:
+    settings = SETTINGS.model_copy(update={"cut": "expected_f1"})
+    again = train(replace(suggester, settings=settings), table(records), None, np.arange(len(records)))
+    # What is fitted does not depend on where lists end.
+    assert again.ranker.to_bytes() == training.ranker.to_bytes()
+    column = again.held_out.schema.field("keyphrases")
+
+    def shortened(most: int) -> pa.Table:
+        rows = [row[:most] for row in training.held_out["keyphrases"].to_pylist()]
+        return training.held_out.set_column(1, column, pa.array(rows, column.type))
+
+    ours = f1_at_5(again.held_out, records)
+    assert all(f1_at_5(shortened(most), records) < ours for most in range(1, 6))
+    some, own = table(records[:20]), np.arange(20)
+    online = replace(trained, settings=settings).suggest(some, None, own)
+    for short, long in [
+        *zip(again.held_out["keyphrases"].to_pylist(), training.held_out["keyphrases"].to_pylist(), strict=True),
+        *zip(online["keyphrases"].to_pylist(), trained.suggest(some, None, own)["keyphrases"].to_pylist(), strict=True),
+    ]:
+        assert 1 <= len(short) <= SETTINGS.limit
+        assert short == long[: len(short)]
+    assert len({len(row) for row in online["keyphrases"].to_pylist()}) > 2
+
+
 def test_every_keyphrase_says_why(trained: Suggester, records: list[dict]) -> None:
     own = np.arange(30)
     found = trained.suggest(table(records[:30]), None, own)
@@ -122,6 +148,9 @@ def test_archives_with_nothing_to_learn_still_give_keyphrases(records: list[dict
     trained = train(world, table(records), None, np.arange(len(records)))
     new = record(0, "Deep sea robots", "We build robots for the deep sea and test deep sea robots in ice.", [])
     found = replace(world, ranker=trained.ranker).suggest(table([new]), None, nobody(1))
+    if trained.ranker is None:
+        asked = world.settings.model_copy(update={"cut": "expected_f1"})
+        assert replace(world, settings=asked).suggest(table([new]), None, nobody(1)).equals(found)
     phrases = [k["phrase"].lower() for k in found["keyphrases"][0].as_py()]
     assert "deep sea robots" in phrases or "deep sea" in phrases
     assert all(0 <= k["score"] <= 1 for k in found["keyphrases"][0].as_py())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from kartoteka.keyphrases.cut import best_length
 from kartoteka.keyphrases.settings import KeyphraseSettings
 from kartoteka.text.prmu import CATEGORIES, StemmedText
 from kartoteka.text.words import phrase_key, stems
@@ -59,21 +60,31 @@ def merge_duplicates(candidates: Iterable[Candidate], lang: str, most_neighbours
 
 
 def keyphrases(
-    candidates: Iterable[Candidate], title: str, abstract: str, lang: str, settings: KeyphraseSettings
+    candidates: Iterable[Candidate],
+    title: str,
+    abstract: str,
+    lang: str,
+    settings: KeyphraseSettings,
+    references: float | None = None,
 ) -> list[Keyphrase]:
     """The keyphrases of one document from candidates that come best first.
 
     The best `limit` are kept, and of each class further ones until it has `per_category`: a present phrase is easier to
-    be sure of than an absent one, and a cataloguer wants to see both.
+    be sure of than an absent one, and a cataloguer wants to see both. With the number of `references` that the document
+    is expected to have, the list ends where its expected F1 is greatest, at `limit` at the latest.
     """
     text = StemmedText(stems(title, lang), stems(abstract, lang))
     counts = dict.fromkeys(CATEGORIES, 0)
     result: list[Keyphrase] = []
-    for rank, (key, found) in enumerate(merge_duplicates(candidates, lang, 5).items()):
+    merged = merge_duplicates(candidates, lang, 5)
+    limit, per_category = settings.limit, settings.per_category
+    if references is not None:
+        limit, per_category = best_length([found.score for found in merged.values()][:limit], references), 0
+    for rank, (key, found) in enumerate(merged.items()):
         if found.score < settings.min_score:
             continue
         category = text.category(key)
-        if rank < settings.limit or counts[category] < settings.per_category:
+        if rank < limit or counts[category] < per_category:
             counts[category] += 1
             result.append(Keyphrase(found.phrase, found.score, category, found.origins, found.neighbours))
     return result

@@ -16,6 +16,7 @@ import orjson
 from kartoteka.keyphrases.boosting import Trees, fit_each, raw_scores
 from kartoteka.keyphrases.calibration import calibrate
 from kartoteka.keyphrases.context import Wording
+from kartoteka.keyphrases.cut import Size
 from kartoteka.keyphrases.far import Far, fit_far, nearness
 from kartoteka.keyphrases.second import SecondLook, fit_second
 from kartoteka.keyphrases.settings import KeyphraseSettings
@@ -31,7 +32,7 @@ class Ranker:
     """Trees over the columns `names`; `knots` float64 [2, m]: log-odds and the probability each stands for.
 
     `second`: the second look at the best candidates, None: none. `far`: how documents unlike those of the archive are
-    ranked; None: as all others.
+    ranked; None: as all others. `size`: how many keyphrases a document is expected to have; None: not known.
     """
 
     names: tuple[str, ...]
@@ -39,6 +40,7 @@ class Ranker:
     knots: np.ndarray
     far: Far | None = None
     second: SecondLook | None = None
+    size: Size | None = None
 
     def order(self, rows: np.ndarray, offsets: np.ndarray, named: Wording) -> np.ndarray:
         """What the candidates of n documents are ordered by, log-odds float64 [m], from features [m, columns]."""
@@ -72,6 +74,7 @@ class Ranker:
     def to_bytes(self) -> bytes:
         """As a NumPy archive without pickles; equal rankers give equal bytes."""
         head = {"format": FORMAT, "names": self.names, "base": self.trees.base, "far": None, "second": None}
+        head["size"] = None if self.size is None else list(self.size)
         arrays = _arrays(self.trees)
         if self.second is not None:
             head["second"] = [self.second.trees.base, self.second.candidates]
@@ -96,11 +99,12 @@ class Ranker:
                     base, candidates = head["second"]
                     again = Trees(**{name: stored[f"second_{name}"] for name in _TREE_ARRAYS}, base=base)
                     second = SecondLook(again, candidates)
+                size = Size(*head["size"]) if head.get("size") else None
         except (KeyError, ValueError, OSError, EOFError) as error:
             raise ValueError(f"ranker: {path} is not a ranker: {error}") from None
         if head.get("format") not in _READ:
             raise ValueError(f"ranker: {path} has format {head.get('format')!r}; this version reads {FORMAT}")
-        return Ranker(tuple(head["names"]), trees, knots, far, second)
+        return Ranker(tuple(head["names"]), trees, knots, far, second, size)
 
 
 def _arrays(trees: Trees) -> dict[str, np.ndarray]:

@@ -15,6 +15,7 @@ from kartoteka.documents import KEYPHRASES_SCHEMA
 from kartoteka.keyphrases.archive import Archive
 from kartoteka.keyphrases.calibration import top_candidates
 from kartoteka.keyphrases.context import Wording, wording
+from kartoteka.keyphrases.cut import Size
 from kartoteka.keyphrases.dense import DENSE, TRAINED, VectorArrays, dense_features, open_vectors
 from kartoteka.keyphrases.features import features, names
 from kartoteka.keyphrases.gather import gather
@@ -162,11 +163,21 @@ class Suggester:
             order = score = prior_rule(found.pool)
         else:
             order, score = self.ranker.rank(found.rows, found.pool.offsets, prior_rule(found.pool), found.named)
+            return self.table(documents, found, order, score, self.ranker.size)
         return self.table(documents, found, order, score)
 
-    def table(self, documents: pa.Table, found: Candidates, order: np.ndarray, score: np.ndarray) -> pa.Table:
-        """The best candidates by `order` float64 [m] as keyphrases with `score` float64 [m]."""
+    def table(
+        self, documents: pa.Table, found: Candidates, order: np.ndarray, score: np.ndarray, size: Size | None = None
+    ) -> pa.Table:
+        """The best candidates by `order` float64 [m] as keyphrases with `score` float64 [m].
+
+        `size`: how many a document is expected to have, where the scores are probabilities; needed by another `cut`
+        than `limit`.
+        """
         pool, settings = found.pool, self.settings
+        references: list[float | None] = [None] * documents.num_rows
+        if settings.cut == "expected_f1" and size is not None:
+            references = size.references(order, score, pool.offsets).tolist()
         top = top_candidates(order, pool.offsets, 2 * settings.limit + 8 * settings.per_category)
         surfaces = iter(self.archive.surfaces.take(pa.array(pool.phrase[top][pool.phrase[top] >= 0])).to_pylist())
         phrases = [
@@ -187,7 +198,7 @@ class Suggester:
         bounds = np.searchsorted(top_document(pool, top), np.arange(len(pool.offsets)))
         columns = zip(*(documents[name].to_pylist() for name in ("title", "abstract", "lang")), strict=True)
         lists = [
-            keyphrases(candidates[bounds[d] : bounds[d + 1]], title, abstract, lang, settings)
+            keyphrases(candidates[bounds[d] : bounds[d + 1]], title, abstract, lang, settings, references[d])
             for d, (title, abstract, lang) in enumerate(columns)
         ]
         return pa.table(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 import pyarrow as pa
 
+from kartoteka.keyphrases.cut import fit_size
 from kartoteka.keyphrases.hashing import within
 from kartoteka.keyphrases.ranker import Ranker, fit_ranker
 from kartoteka.keyphrases.rules import prior_rule, votes_rule
@@ -66,4 +67,7 @@ def train(
     if fitted is None:
         return Training("prior", None, suggester.table(documents, found, formula, formula), votes)
     order, score = fitted.ranker.rank(found.rows, pool.offsets, formula, found.named, fitted.held_out)
-    return Training("ranker", fitted.ranker, suggester.table(documents, found, order, score), votes)
+    references = np.diff(suggester.archive.arrays.doc_offsets)[own]
+    size = fit_size(order, score, pool.offsets, suggester.settings.limit, references)
+    ranker = replace(fitted.ranker, size=size)
+    return Training("ranker", ranker, suggester.table(documents, found, order, score, size), votes)
