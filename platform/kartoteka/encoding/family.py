@@ -6,6 +6,7 @@ depends on the head and on how far apart the two tokens are.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -15,8 +16,16 @@ from torch.nn import functional
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+Activation = Callable[[Tensor], Tensor]
+
 _FAMILY = {"bert", "roberta", "xlm-roberta", "camembert", "mpnet"}
-_ACTIVATIONS = {"gelu", "gelu_new", "gelu_pytorch_tanh", "relu"}
+#: Those that the layers compute, in place where they can.
+ACTIVATIONS: dict[str, Activation] = {
+    "gelu": lambda x: torch.ops.aten.gelu_(x),
+    "gelu_new": lambda x: torch.ops.aten.gelu_(x, approximate="tanh"),
+    "gelu_pytorch_tanh": lambda x: torch.ops.aten.gelu_(x, approximate="tanh"),
+    "relu": torch.relu_,
+}
 
 
 class Parts(NamedTuple):
@@ -39,7 +48,7 @@ def can_pack(model: PreTrainedModel) -> bool:
         config.model_type in _FAMILY
         and getattr(config, "position_embedding_type", "absolute") == "absolute"
         and not getattr(config, "is_decoder", False)
-        and config.hidden_act in _ACTIVATIONS
+        and config.hidden_act in ACTIVATIONS
     )
 
 
@@ -72,10 +81,11 @@ class Distances(NamedTuple):
         return self.bias[:, places[None, :] - places[:, None] + self.longest - 1]
 
 
-def distances_of(model: PreTrainedModel, longest: int) -> Distances | None:
-    """Those of a model that has them, for texts of up to `longest` tokens."""
+def distances_of(model: PreTrainedModel) -> Distances | None:
+    """Those of a model that has them, for the longest text that it has positions for."""
     if model.config.model_type != "mpnet":
         return None
+    longest = model.config.max_position_embeddings
     with torch.no_grad():
         # The first row knows the distances from 0 up, the first column those down from 0.
         grid = model.encoder.compute_position_bias(torch.empty(1, longest, 1))[0].float()

@@ -41,7 +41,7 @@ class Int16Bert:
         config = model.config
         self._kept: list[np.ndarray] = []  # the arrays that the structures below point into
         self._embed = Embeddings(model, torch.float32)
-        distances = distances_of(model, config.max_position_embeddings)
+        distances = distances_of(model)
         self._width = config.hidden_size
         self._padded_width = _up_to(self._width, _COLUMNS)
         self._shape = native.Shape(
@@ -53,7 +53,7 @@ class Int16Bert:
             activation=_ACTIVATIONS[config.hidden_act],
             eps=config.layer_norm_eps,
             distances=self._keep(distances.bias.numpy() * np.float32(np.log2(np.e))) if distances else None,
-            longest=config.max_position_embeddings,
+            longest=distances.longest if distances else 0,
         )
         self._layers = [self._layer(parts) for parts in layers_of(model)]
         self._own = threading.local()

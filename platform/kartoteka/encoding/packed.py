@@ -7,7 +7,6 @@ of sums differs.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING
@@ -16,20 +15,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from kartoteka.encoding.family import Embeddings, Parts, distances_of, layers_of, weights_of
+from kartoteka.encoding.family import ACTIVATIONS, Activation, Embeddings, Parts, distances_of, layers_of, weights_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 _log = logging.getLogger(__name__)
-Activation = Callable[[Tensor], Tensor]
-
-_ACTIVATIONS = {
-    "gelu": lambda x: torch.ops.aten.gelu_(x),
-    "gelu_new": lambda x: torch.ops.aten.gelu_(x, approximate="tanh"),
-    "gelu_pytorch_tanh": lambda x: torch.ops.aten.gelu_(x, approximate="tanh"),
-    "relu": torch.relu_,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +52,10 @@ class PackedBert:
         config = model.config
         self._heads = config.num_attention_heads
         self._eps = config.layer_norm_eps
-        self._activation = _ACTIVATIONS[config.hidden_act]
+        self._activation = ACTIVATIONS[config.hidden_act]
         self._dtype = dtype
         self._embed = Embeddings(model, dtype)
-        self._distances = distances_of(model, config.max_position_embeddings)
+        self._distances = distances_of(model)
         self._layers = [_layer(parts, dtype) for parts in layers_of(model)]
         self._after_attention = torch.compile(after_attention) if compiled else after_attention
 

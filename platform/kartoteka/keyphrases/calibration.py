@@ -12,6 +12,11 @@ def top_candidates(order: np.ndarray, offsets: np.ndarray, limit: int) -> np.nda
     return ranked[np.arange(ranked.size) - offsets[of] < limit]
 
 
+def document_of(offsets: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """The document of each candidate row, int64."""
+    return np.searchsorted(offsets, rows, side="right") - 1
+
+
 def calibrate(order: np.ndarray, labels: np.ndarray, offsets: np.ndarray, limit: int) -> np.ndarray:
     """Knots float64 [2, m]: values of `order`, and the share that is right of candidates with such a value.
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from kartoteka.keyphrases.calibration import top_candidates
+from kartoteka.keyphrases.calibration import document_of, top_candidates
 
 
 class Size(NamedTuple):
@@ -42,8 +42,7 @@ def fit_size(
 
 def _sums(order: np.ndarray, score: np.ndarray, offsets: np.ndarray, candidates: int) -> np.ndarray:
     top = top_candidates(order, offsets, candidates)
-    of = np.searchsorted(offsets, top, side="right") - 1
-    return np.bincount(of, weights=score[top], minlength=offsets.size - 1)
+    return np.bincount(document_of(offsets, top), weights=score[top], minlength=offsets.size - 1)
 
 
 def best_length(probabilities: Sequence[float], references: float) -> int:

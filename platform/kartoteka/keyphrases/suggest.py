@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from kartoteka.documents import KEYPHRASES_SCHEMA
 from kartoteka.keyphrases.archive import Archive
-from kartoteka.keyphrases.calibration import top_candidates
+from kartoteka.keyphrases.calibration import document_of, top_candidates
 from kartoteka.keyphrases.context import Wording, wording
 from kartoteka.keyphrases.cut import Size
 from kartoteka.keyphrases.dense import DENSE, TRAINED, VectorArrays, dense_features, open_vectors
@@ -195,7 +195,7 @@ class Suggester:
             )
             for row, phrase, few in zip(top.tolist(), phrases, numbers, strict=True)
         ]
-        bounds = np.searchsorted(top_document(pool, top), np.arange(len(pool.offsets)))
+        bounds = np.searchsorted(document_of(pool.offsets, top), np.arange(len(pool.offsets)))
         columns = zip(*(documents[name].to_pylist() for name in ("title", "abstract", "lang")), strict=True)
         lists = [
             keyphrases(candidates[bounds[d] : bounds[d + 1]], title, abstract, lang, settings, references[d])
@@ -210,11 +210,6 @@ class Suggester:
         """Up to 5 neighbours that carry the candidate: the lists by turns, best first."""
         by_turns = pool.carriers[row].T.ravel().tolist()
         return [number for number in dict.fromkeys(by_turns) if number >= 0][:_NEIGHBOURS]
-
-
-def top_document(pool: Pool, rows: np.ndarray) -> np.ndarray:
-    """The document of each candidate row, int64."""
-    return np.searchsorted(pool.offsets, rows, side="right") - 1
 
 
 def _row(found: Keyphrase) -> dict[str, object]:
