@@ -19,6 +19,7 @@ from jobs.key import key
 from jobs.pack import pack
 from jobs.promote import promote
 from jobs.pseudolabel import app as pseudolabel
+from jobs.quantise import quantise
 from jobs.reindex import reindex
 from jobs.serve import serve
 from jobs.train import app as train
@@ -28,6 +29,7 @@ app.command("reindex")(reindex)
 app.command("inspect")(inspect)
 app.command("generate")(generate)
 app.command("pack")(pack)
+app.command("quantise")(quantise)
 app.command("serve")(serve)
 app.command("promote")(promote)
 app.command("key")(key)

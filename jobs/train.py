@@ -41,6 +41,9 @@ def ranker(
     out: Out,
     config: Config = None,
     encoder: Encoder = "all-MiniLM-L6-v2",
+    teacher: Annotated[
+        str | None, typer.Option(help="Another ranker's directory: what it says of spans is learned too.")
+    ] = None,
     workers: Workers = None,
     resume: Resume = False,
     address: Address = None,
@@ -50,7 +53,8 @@ def ranker(
     def task(chosen: TrainRankerConfig) -> Task:
         from kartoteka.ranking.task import RankerTask
 
-        return RankerTask(edition, encoder, chosen.ranker, chosen.keyphrases, chosen.lexical)
+        gpus = float(chosen.workers.gpu)
+        return RankerTask(edition, encoder, chosen.ranker, chosen.keyphrases, chosen.lexical, teacher, gpus)
 
     _run(TrainRankerConfig, config, task, out, workers, resume, address)
 

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
-from keyphrases.keyphrase_worlds import build_archive, record, table
+from keyphrases.keyphrase_worlds import build_archive, record, table, wordless
 
 from kartoteka.keyphrases.annotated import is_annotated
 from kartoteka.keyphrases.dense import write_vectors
+from kartoteka.keyphrases.ranker import fit_ranker
+from kartoteka.keyphrases.settings import KeyphraseSettings
 from kartoteka.lexical.shard import build_shard
 from kartoteka.lexical.statistics import count_part, merge
 from kartoteka.text.words import content_stems
@@ -50,3 +52,11 @@ def build_edition(records: list[dict], folder: Path, cuts: tuple[int, ...] = (),
         blocks = [block / np.linalg.norm(block, axis=1, keepdims=True) for block in blocks]
         write_vectors(folder / "ranker" / "archive", archive, width, iter(blocks[:1]), iter(blocks[1:]))
     return folder
+
+
+def made_fusion(seed: int) -> bytes:
+    """A fusion of two features, fitted to noise."""
+    rows = np.random.default_rng(seed).normal(size=(900, 2)).astype(np.float32)
+    settings = KeyphraseSettings(rounds=2)
+    fitted = fit_ranker(rows, rows[:, 0] > 1, np.arange(0, 901, 9), ["one", "other"], settings, wordless(900))
+    return fitted.ranker.to_bytes()

@@ -7,14 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from keyphrases.keyphrase_worlds import wordless
+from ranking_worlds import made_fusion
 
 from kartoteka.encoding.models import resolve_model
 from kartoteka.encoding.spans import LONGEST, SpanHead, read_head
 from kartoteka.encoding.transformer import load_transformer
 from kartoteka.keyphrases.hashing import hash_words
-from kartoteka.keyphrases.ranker import Ranker, fit_ranker
-from kartoteka.keyphrases.settings import KeyphraseSettings
+from kartoteka.keyphrases.ranker import Ranker
 from kartoteka.ranking.directory import add_fusion, open_ranker, write_ranker
 from kartoteka.ranking.settings import RankerSettings, StudentSettings
 from kartoteka.ranking.student import write_student
@@ -51,7 +50,7 @@ def test_a_head_is_kept_beside_the_encoder_and_checked(ranker: Path, tmp_path: P
     found = open_ranker(str(folder))
     assert (read_head(found.spans).first == 0.5).all()
     assert found.identity["spans"] == hashlib.sha256(found.spans.read_bytes()).hexdigest()
-    add_fusion(folder, fusion(seed=0))
+    add_fusion(folder, made_fusion(seed=0))
     assert open_ranker(str(folder)).spans == found.spans
     found.spans.write_bytes(b"torn")
     with pytest.raises(ValueError, match=r"spans\.safetensors is not the file"):
@@ -67,19 +66,12 @@ def test_what_is_written_is_read(ranker: Path) -> None:
     assert found.identity["encoder"] == resolve_model(str(ranker / "encoder")).sha256
 
 
-def fusion(seed: int) -> bytes:
-    rows = np.random.default_rng(seed).normal(size=(900, 2)).astype(np.float32)
-    settings = KeyphraseSettings(rounds=2)
-    fitted = fit_ranker(rows, rows[:, 0] > 1, np.arange(0, 901, 9), ["one", "other"], settings, wordless(900))
-    return fitted.ranker.to_bytes()
-
-
 def killed(*_: object) -> None:
     raise KeyboardInterrupt
 
 
 def test_a_fusion_is_added_and_checked(ranker: Path) -> None:
-    add_fusion(ranker, fusion(seed=0))
+    add_fusion(ranker, made_fusion(seed=0))
     found = open_ranker(str(ranker))
     assert Ranker.open(found.fusion).names == ("one", "other")
     assert found.identity["fusion"]
@@ -93,14 +85,14 @@ def test_a_fusion_is_added_and_checked(ranker: Path) -> None:
 def test_a_kill_while_a_fusion_is_added_leaves_the_directory_as_it_was(
     ranker: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    add_fusion(ranker, fusion(seed=0))
+    add_fusion(ranker, made_fusion(seed=0))
     before = open_ranker(str(ranker))
     with monkeypatch.context() as patch:
         patch.setattr(Path, "replace", killed)
         with pytest.raises(KeyboardInterrupt):
-            add_fusion(ranker, fusion(seed=1))
+            add_fusion(ranker, made_fusion(seed=1))
     assert open_ranker(str(ranker)) == before
-    add_fusion(ranker, fusion(seed=1))
+    add_fusion(ranker, made_fusion(seed=1))
     after = open_ranker(str(ranker))
     assert after.identity["fusion"] != before.identity["fusion"]
     assert [path.name for path in ranker.glob("fusion-*")] == [after.fusion.name]

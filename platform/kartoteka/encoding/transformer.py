@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from kartoteka.encoding.eightbit import EIGHT_BITS, read_eight_bits
 from kartoteka.encoding.models import DenseFiles, ModelFiles
 
 if TYPE_CHECKING:
@@ -20,28 +22,45 @@ def load_transformer(files: ModelFiles) -> PreTrainedModel:
 
     Raises `ValueError`: an architecture transformers does not know, or weights that do not fill it.
     """
-    from transformers import AutoModel
     from transformers.utils.logging import disable_progress_bar, set_verbosity_error
 
     disable_progress_bar()
     set_verbosity_error()  # what a file lacks is judged below
+    eight_bits = files.directory / EIGHT_BITS
     try:
-        model, report = AutoModel.from_pretrained(
-            files.directory,
-            dtype=torch.float32,
-            use_safetensors=True,
-            local_files_only=True,
-            trust_remote_code=False,
-            output_loading_info=True,
-        )
+        model, lacking = _from_eight_bits(eight_bits) if eight_bits.is_file() else _from_pretrained(files.directory)
     except Exception as error:
         # transformers raises anything from KeyError to RuntimeError on a wrong config; the user needs one line.
         raise ValueError(f"encoder: {files.name} cannot be loaded: {_first_line(error)}") from None
     # transformers fills what the file lacks with random numbers. The pooler of BERT is not used here.
-    missing = sorted(key for key in report["missing_keys"] if "pooler" not in key)
+    missing = sorted(key for key in lacking if "pooler" not in key)
     if missing:
         raise ValueError(f"encoder: {files.name}: the weights lack {missing[0]} (and {len(missing) - 1} more)")
     return model.eval().requires_grad_(False)
+
+
+def _from_pretrained(directory: Path) -> tuple[PreTrainedModel, Iterable[str]]:
+    """A model by transformers, and the weights that its files lack."""
+    from transformers import AutoModel
+
+    model, report = AutoModel.from_pretrained(
+        directory,
+        dtype=torch.float32,
+        use_safetensors=True,
+        local_files_only=True,
+        trust_remote_code=False,
+        output_loading_info=True,
+    )
+    return model, report["missing_keys"]
+
+
+def _from_eight_bits(path: Path) -> tuple[PreTrainedModel, Iterable[str]]:
+    """The same, of weights that transformers does not read."""
+    from transformers import AutoConfig, AutoModel
+
+    config = AutoConfig.from_pretrained(path.parent, local_files_only=True, trust_remote_code=False)
+    model = AutoModel.from_config(config, dtype=torch.float32, trust_remote_code=False)
+    return model, model.load_state_dict(read_eight_bits(path), strict=False).missing_keys
 
 
 def load_tokenizer(files: ModelFiles) -> tuple[Tokenizer, int]:

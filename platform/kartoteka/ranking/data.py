@@ -24,10 +24,12 @@ from kartoteka.keyphrases.hashing import hash_words
 from kartoteka.keyphrases.settings import KeyphraseSettings
 from kartoteka.lexical.settings import LexicalSettings
 from kartoteka.ragged import pick
+from kartoteka.ranking.directory import RankerFiles
 from kartoteka.ranking.pairs import WORD_COLUMNS, CountPieces, Pairs, pairs_file, pieces_file, tokeniser_of
 from kartoteka.ranking.settings import RankerSettings
 from kartoteka.ranking.split import Split
 from kartoteka.ranking.student import STUDENT, write_student
+from kartoteka.ranking.teacher import AskTeacher, soft_labels
 from kartoteka.storage import Storage
 
 ARCHIVE = "ranker/archive"
@@ -36,7 +38,7 @@ _KIND = "pairs"
 #: What of the settings decides the data; a change of the rest leaves it as it is.
 _DECIDES = {
     "neighbours", "pool", "separator", "max_document_tokens", "max_phrase_tokens", "validation_documents",
-    "fusion_share", "seed", "student",
+    "fusion_share", "seed", "student", "documents",
 }  # fmt: skip
 #: The files of `WordArrays`.
 _WORDS = (*WORD_COLUMNS, "word_offsets")
@@ -47,8 +49,8 @@ _PHRASES = 50_000
 class WordArrays(NamedTuple):
     """The words that are read of n documents, m in all: the document i has the rows `offsets[i]:offsets[i + 1]`.
 
-    `first`, `last` int16 [m]: first and last token in the document. `labels` int8 [m, L]: see `labels.span_labels`.
-    `offsets` int64 [n + 1].
+    `first`, `last` int16 [m]: first and last token in the document. `labels` int8 [m, L]: see `labels.span_labels`;
+    with a teacher float16, see `teacher.mixed`. `offsets` int64 [n + 1].
     """
 
     first: np.ndarray
@@ -132,11 +134,14 @@ def prepare(
     settings: RankerSettings,
     keyphrases: KeyphraseSettings,
     lexical: LexicalSettings,
+    teacher: RankerFiles | None = None,
+    gpus: float = 0.0,
 ) -> dict[str, Any]:
     """Make the model to start from and the arrays below `data/` of the run; what is there already is kept.
 
-    Returns counts and hashes. Raises `ValueError`: `edition` has no annotated documents, or too few; `encoder` cannot
-    be made smaller as the settings ask; `data/` was made from something else.
+    With a `teacher` the labels of spans are what it says too; each of its workers holds `gpus`. Returns counts and
+    hashes. Raises `ValueError`: `edition` has no annotated documents, or too few; `encoder` cannot be made smaller as
+    the settings ask; `data/` was made from something else.
     """
     source, data = Storage(edition), data_of(run)
     parts = [name.split("/")[-1].removesuffix(".parquet") for name in source.list("documents", ".parquet")]
@@ -154,6 +159,8 @@ def prepare(
         "keyphrases": keyphrases.model_dump(include={"training_documents", "seed"}),
         "lexical": lexical.model_dump(),
     }
+    if teacher is not None:
+        plan["teacher"] = teacher.identity | {"weight": settings.teacher_weight}
     build = Build(data, plan, Console(highlight=False))
     if not build.is_complete():
         todo: dict[str, int | None] = dict.fromkeys(parts)
@@ -168,7 +175,9 @@ def prepare(
                     f"edition: {edition} has {archive.documents} annotated documents, of which {facts['training']} are "
                     f"left to train on and {facts['validation']} to validate on: too few"
                 )
-            build.run_tasks("arrays", {"all": WriteArrays(edition, settings, parts, facts)})
+            if teacher is not None:
+                build.run(AskTeacher(edition, teacher, gpus), todo)
+            build.run_tasks("arrays", {"all": WriteArrays(edition, settings, parts, facts, teacher is not None)})
         data.put_json(MANIFEST, {"plan": plan, "plan_hash": build.plan_hash, "facts": facts})
     data.delete(BUILD)
     facts = data.get_json(MANIFEST)["facts"]
@@ -221,11 +230,15 @@ class WriteArrays:
     settings: RankerSettings
     parts: Sequence[str]
     facts: dict[str, int]
+    soft: bool
+    """Whether a teacher has been asked."""
 
     def __call__(self, storage: Storage) -> Completion:
         """Write them into the folder `arrays`."""
         documents = self.facts["training"] + self.facts["validation"]
         ragged = {name: some for name, some in _RAGGED.items() if some.fact in self.facts}
+        if self.soft:
+            ragged["word_labels"] = ragged["word_labels"]._replace(kind=np.float16)
         with storage.folder(ARRAYS, whole=True) as place, whole_folder(place) as folder:
 
             def create(name: str, kind: type, *shape: int) -> np.ndarray:
@@ -241,6 +254,9 @@ class WriteArrays:
                 single["numbers"][row : row + pairs.num_rows] = pairs["own"].to_numpy()
                 single["split"][row : row + pairs.num_rows] = pairs["split"].to_numpy()
                 ids.append(hash_words(pairs["id"].to_pylist()))
+                if self.soft:
+                    labels = soft_labels(storage, part, pairs, self.settings.teacher_weight)
+                    pairs = pairs.set_column(pairs.column_names.index("word_labels"), "word_labels", labels)
                 for name, values in flat.items():
                     _append(pairs[name], values, offsets[ragged[name].offsets], row)
                 row += pairs.num_rows

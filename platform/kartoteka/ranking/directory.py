@@ -1,10 +1,10 @@
 """The ranker's directory: what training gives, and `reindex --ranker` and the services load.
 
-`encoder/`: the trained model, a plain sentence-transformers directory with float16 weights. `fusion-HASH.npz`: the
-fusion of features fitted with it (`keyphrases.ranker.Ranker`), where one has been fitted. `seen.npy`: hashes of the ids
-of the documents that the encoder has seen, sorted. `spans.safetensors`: what scores spans of words from the encoder's
-token states (`encoding.spans.SpanHead`), where that was learned. `ranker.json`: what all this is, with hashes.
-`README.md`: the card.
+`encoder/`: the trained model, a plain sentence-transformers directory with float16 weights; `ranking.quantise` halves
+them. `fusion-HASH.npz`: the fusion of features fitted with it (`keyphrases.ranker.Ranker`), where one has been fitted.
+`seen.npy`: hashes of the ids of the documents that the encoder has seen, sorted. `spans.safetensors`: what scores spans
+of words from the encoder's token states (`encoding.spans.SpanHead`), where that was learned. `ranker.json`: what all
+this is, with hashes. `README.md`: the card.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ KIND = "kartoteka-ranker"
 DESCRIPTION = "ranker.json"
 ENCODER = "encoder"
 SEEN = "seen.npy"
+CARD = "README.md"
 #: The small ranker that comes with Kartoteka, by this name wherever one is asked for.
 #: A folder of the same name is `./default`.
 DEFAULT_RANKER = "default"
@@ -63,9 +64,14 @@ class RankerFiles:
         own = {"name": self.folder.name, "encoder": self.encoder_sha256, "fusion": self.fusion_sha256}
         return own | ({"spans": self.spans_sha256} if self.spans_sha256 else {})
 
+    @property
+    def seen(self) -> np.ndarray:
+        """Hashes uint64 of the ids of the documents that the encoder was trained on or chosen by, sorted."""
+        return np.load(self.folder / SEEN, mmap_mode="r")
+
     def has_seen(self, ids: list[str]) -> np.ndarray:
         """Which documents the encoder was trained on or chosen by, bool [n]."""
-        seen = np.load(self.folder / SEEN, mmap_mode="r")
+        seen = self.seen
         wanted = hash_words(ids)
         if not len(seen):
             return np.zeros(len(ids), bool)
@@ -97,12 +103,17 @@ def write_ranker(
     np.save(folder / SEEN, np.asarray(seen, np.uint64))
     if head is not None:
         write_head(folder / SPANS, head)
-    names = sorted(file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file())
     values = {
-        "separator": settings.separator, "phrase_tokens": settings.max_phrase_tokens, "fusion": None,
+        "separator": settings.separator, "phrase_tokens": settings.max_phrase_tokens,
         "spans": SPANS if head is not None else None,
     }  # fmt: skip
-    _describe(folder, values | {"about": about, "files": {name: _sha256(folder / name) for name in names}})
+    _describe(folder, values | {"about": about, "fusion": None, "files": _files(folder)})
+
+
+def describe_anew(folder: Path) -> None:
+    """Describe the files that the directory has now; a fusion among them does not count any more."""
+    values = orjson.loads((folder / DESCRIPTION).read_bytes())
+    _describe(folder, values | {"fusion": None, "files": _files(folder)})
 
 
 def add_fusion(folder: Path, fusion: bytes) -> None:
@@ -170,6 +181,12 @@ def _describe(folder: Path, values: dict[str, Any]) -> None:
     beside = folder / f".{DESCRIPTION}.tmp"
     beside.write_bytes(orjson.dumps(described, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS))
     beside.replace(folder / DESCRIPTION)
+
+
+def _files(folder: Path) -> dict[str, str]:
+    """Hash of every file but the description and the card, which a person may edit."""
+    names = {file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file()}
+    return {name: _sha256(folder / name) for name in sorted(names - {DESCRIPTION, CARD})}
 
 
 def _sha256(path: Path) -> str:

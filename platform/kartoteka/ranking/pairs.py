@@ -169,7 +169,7 @@ def annotated_rows(edition: str, part: str) -> pa.Table:
     return rows.filter(pa.array(map(is_annotated, rows["keyphrases"].to_pylist()), pa.bool_()))
 
 
-class _OfEdition(Stage):
+class OfEdition(Stage):
     """A stage over the parts of an edition whose documents have been read well before."""
 
     edition: str
@@ -183,7 +183,7 @@ class _OfEdition(Stage):
         raise RuntimeError(f"{self.name}: document {rows['id'][row].as_py()!r} fails: {reason}, {detail}")
 
 
-class CountPieces(_OfEdition):
+class CountPieces(OfEdition):
     """How often the documents of a part use each word piece of the model that training starts from."""
 
     name = "pieces"
@@ -199,7 +199,7 @@ class CountPieces(_OfEdition):
         return Completion(part, rows.num_rows, rows.num_rows)
 
 
-class Pairs(_OfEdition):
+class Pairs(OfEdition):
     """The documents of a part that training and validation use, as numbers."""
 
     name = "pairs"

@@ -40,7 +40,8 @@ class RankerSettings(Settings):
 
     `validation_documents`, at most a tenth of all, decide which weights are best (`validation.validate`). At most
     `fusion_share` of all are left alone for the fusion, which must be fitted on documents that the encoder has not
-    seen.
+    seen. Of the rest about `documents` are learned from, chosen by the hash of their ids (none: all); the others stay
+    unseen. With a teacher, `teacher_weight` is its share of what the scores of spans are to be.
     """
 
     neighbours: int = Field(50, ge=1, le=1000)
@@ -59,6 +60,8 @@ class RankerSettings(Settings):
     kept_tokens: int = Field(16_384, ge=0)
     validation_documents: int = Field(500, ge=1)
     fusion_share: float = Field(0.25, ge=0, lt=1)
+    documents: int | None = Field(None, ge=1)
+    teacher_weight: float = Field(0.5, gt=0, le=1)
     seed: int = Field(0, ge=0)
     student: StudentSettings = StudentSettings()
 

@@ -24,8 +24,8 @@ _SCALE = 10.0
 class Words(NamedTuple):
     """The words of n texts, m in all: text i has the rows `offsets[i]:offsets[i + 1]`.
 
-    `first`, `last` int16 [m]: first and last token in the text. `labels` int8 [m, L]: see `labels.span_labels`.
-    `offsets` int64 [n + 1].
+    `first`, `last` int16 [m]: first and last token in the text. `labels` int8 [m, L]: see `labels.span_labels`;
+    with a teacher float16, see `teacher.mixed`. `offsets` int64 [n + 1].
     """
 
     first: Tensor
@@ -81,9 +81,11 @@ class SpanScorer(torch.nn.Module):
 
 
 def span_losses(scores: Tensor, words: Words) -> Tensor:
-    """Binary cross-entropy of the spans that are not left out, summed by text: float32 [n]."""
-    right = (words.labels > 0).float()
-    each = functional.binary_cross_entropy_with_logits(scores, right, reduction="none")
+    """Binary cross-entropy of the spans that are not left out, summed by text: float32 [n].
+
+    Against the probabilities that a teacher and the keyphrases give together, where there is one.
+    """
+    each = functional.binary_cross_entropy_with_logits(scores, words.labels.float(), reduction="none")
     by_word = torch.where(words.labels >= 0, each, 0.0).sum(1)
     return torch.segment_reduce(by_word, "sum", lengths=words.sizes)
 

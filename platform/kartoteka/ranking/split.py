@@ -16,7 +16,7 @@ _MOST = 0.1
 
 
 class Split(IntEnum):
-    """What a document is for. `ASIDE`: for nothing, it would tell the encoder of a document of the other two."""
+    """What a document is for. `ASIDE`: for nothing; most would tell the encoder of a document of the other two."""
 
     TRAINING = 0
     VALIDATION = 1
@@ -25,13 +25,19 @@ class Split(IntEnum):
 
 
 def split_of(ids: list[str], annotated: int, settings: RankerSettings, keyphrases: KeyphraseSettings) -> np.ndarray:
-    """TRAINING, VALIDATION or FUSION for each id of an archive with `annotated` documents, int8 [n].
+    """A `Split` for each id of an archive with `annotated` documents, int8 [n].
 
     By the hash of the id alone, so that every part can split its own. FUSION are those that `is_training` picks for the
-    fusion of features, or the first of them where it would pick too many of a small archive.
+    fusion of features, or the first of them where it would pick too many of a small archive. ASIDE are those that
+    `settings.documents` leaves over.
     """
     few = min(keyphrases.training_documents, int(annotated * settings.fusion_share))
     fusion = is_training(ids, annotated, keyphrases.model_copy(update={"training_documents": few}))
     share = min(settings.validation_documents / max(annotated, 1), _MOST)
     validation = within([f"validation:{settings.seed}:{name}" for name in ids], share)
-    return np.where(fusion, Split.FUSION, np.where(validation, Split.VALIDATION, Split.TRAINING)).astype(np.int8)
+    learned = np.full(len(ids), True)
+    if settings.documents is not None:
+        left = max(1.0, annotated * (1 - share) - few)
+        learned = within([f"learned:{settings.seed}:{name}" for name in ids], min(1.0, settings.documents / left))
+    training = np.where(learned, Split.TRAINING, Split.ASIDE)
+    return np.where(fusion, Split.FUSION, np.where(validation, Split.VALIDATION, training)).astype(np.int8)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ from kartoteka.lexical.settings import LexicalSettings
 from kartoteka.ranking import data
 from kartoteka.ranking.batches import collate
 from kartoteka.ranking.settings import RankerSettings
+from kartoteka.ranking.teacher import open_teacher
 from kartoteka.storage import Storage
 from kartoteka.training.task import Batch, Part, Share, Task
 
@@ -27,25 +28,39 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RankerTask(Task):
-    """Train `encoder` on the annotated documents of `edition`. Both may be relative to the driver's folder."""
+    """Train `encoder` on the annotated documents of `edition`, and on what the ranker `teacher` says of their spans.
+
+    Each may be relative to the driver's folder. `gpus`: what each worker that asks the teacher holds.
+    """
 
     edition: str
     encoder: str
     settings: RankerSettings
     keyphrases: KeyphraseSettings
     lexical: LexicalSettings
+    teacher: str | None = None
+    gpus: float = field(default=0.0, compare=False)
 
     name = "ranker"
     metric = "quality"
 
     def __post_init__(self) -> None:
-        for field in ("edition", "encoder"):  # the workers run elsewhere
-            if os.path.isdir(getattr(self, field)):
-                object.__setattr__(self, field, os.path.abspath(getattr(self, field)))
+        for name in ("edition", "encoder", "teacher"):  # the workers run elsewhere
+            given = getattr(self, name)
+            if given is not None and os.path.isdir(given):
+                object.__setattr__(self, name, os.path.abspath(given))
 
     def prepare(self, run: Storage) -> dict[str, Any]:
-        """Find the pairs and make the model to start from. Raises `ValueError`: see `data.prepare`."""
-        found = data.prepare(run, self.edition, self.encoder, self.settings, self.keyphrases, self.lexical)
+        """Find the pairs and make the model to start from.
+
+        Raises `ValueError`: see `data.prepare` and `teacher.open_teacher`.
+        """
+        if self.teacher is not None and not self.settings.span_weight:
+            raise ValueError("teacher: its scores of spans are not learned where `ranker.span_weight` is 0")
+        teacher = open_teacher(self.teacher) if self.teacher is not None else None
+        found = data.prepare(
+            run, self.edition, self.encoder, self.settings, self.keyphrases, self.lexical, teacher, self.gpus
+        )
         if self.settings.distil_weight:
             self._teacher(run)
         return found
@@ -86,7 +101,9 @@ class RankerTask(Task):
             "data": data.data_of(run).get_json(data.MANIFEST),
         }
         student = data.data_of(run).local(data.STUDENT)
-        seen = data.open_arrays(_data(run)).seen
+        seen = np.asarray(data.open_arrays(_data(run)).seen)
+        if self.teacher is not None:  # what it has seen, this one has been told of
+            seen = np.union1d(seen, open_teacher(self.teacher).seen)
         head = module.scorer.head() if module.scorer is not None else None
         write_ranker(folder, module.transformer, student, self.settings, seen, about, head)
 
@@ -104,6 +121,7 @@ class RankerTask(Task):
                 f"{facts['fusion']:,} were left alone for the fusion of features, and {facts['aside']:,} set aside: "
                 "without a keyphrase that the archive keeps, or twins of a document that had to stay unseen",
                 *self._spans(facts),
+                *self._taught(manifest["plan"]),
             ],
             "intended": (
                 "Ranking keyphrases of similar documents for a title and abstract of the same kind: the cosine of the "
@@ -126,6 +144,16 @@ class RankerTask(Task):
         return [
             f"{facts['all_spans']:,} runs of words in these texts, of {facts['all_words']:,} words, are a keyphrase of "
             f"their document: by that `spans.safetensors` scores runs of up to {LONGEST} words"
+        ]
+
+    def _taught(self, plan: dict[str, Any]) -> list[str]:
+        """What the card says of the teacher, in no line or one."""
+        if "teacher" not in plan:
+            return []
+        teacher = plan["teacher"]
+        return [
+            f"of these spans what another ranker says (SHA-256 of its encoder {teacher['encoder']}), with a weight of "
+            f"{teacher['weight']:g} beside the keyphrases; the documents it has seen count as seen"
         ]
 
     def _teacher(self, run: Storage) -> VectorArrays:

@@ -80,8 +80,8 @@ def train(
 
 
 def describe(task: Task) -> dict[str, Any]:
-    """The values that a task is made of."""
-    values = {f.name: getattr(task, f.name) for f in dataclasses.fields(task)}
+    """The values that a task is made of, but for those that only say where it runs."""
+    values = {f.name: getattr(task, f.name) for f in dataclasses.fields(task) if f.compare}
     return {"name": task.name} | {k: v.model_dump() if isinstance(v, Settings) else v for k, v in values.items()}
 
 
