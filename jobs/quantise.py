@@ -2,7 +2,8 @@
 
     kartoteka quantise RUN/model --out DIR
 
-The directory is taken wherever a ranker is. What it then finds must be measured in that form.
+The directory is taken wherever a ranker is. What it then finds must be measured in that form; a fusion that `pack` put
+beside the encoder stays behind, and is fitted again.
 """
 
 from __future__ import annotations
@@ -29,3 +30,5 @@ def quantise(
         write(before, Path(out))
         sizes = [sum(f.stat().st_size for f in Path(p).rglob("*") if f.is_file()) for p in (before.folder, out)]
         typer.echo(f"{out}: {size(sizes[1])}, from {size(sizes[0])}")
+        if before.fusion is not None:
+            typer.echo("its fusion stays behind: re-index with the new ranker, and pack again")

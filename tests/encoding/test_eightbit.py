@@ -1,10 +1,9 @@
 from __future__ import annotations
 
-import json
+import hashlib
 import shutil
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -69,7 +68,8 @@ def test_files_that_do_not_do(in_eight_bits: tuple[Path, Path]) -> None:
         ({f"{name}.scale": None}, f"{name} is not stored"),
         ({name: whole[name].float()}, f"{name} is not stored"),
         ({f"{name}.scale": whole[f"{name}.scale"][:-1].clone()}, f"{name} is not stored"),
-        ({name: whole[name][:, :-1].clone()}, "size mismatch|loading state_dict"),
+        ({name: whole[name][:, :-1].clone()}, f"{name} has the shape"),
+        ({name: None}, f"{name}.scale is not stored"),
     ):
         save_file({key: value for key, value in (whole | changed).items() if value is not None}, path)
         with pytest.raises(ValueError, match=rf"^encoder: .*({message})"):
@@ -80,9 +80,5 @@ def test_files_that_do_not_do(in_eight_bits: tuple[Path, Path]) -> None:
 
 
 def test_its_hash_is_that_of_the_stored_weights(in_eight_bits: tuple[Path, Path]) -> None:
-    before, after = (resolve_model(str(model)) for model in in_eight_bits)
-    assert before.sha256 != after.sha256
-    assert json.loads((after.directory / "config.json").read_text()) == json.loads(
-        (before.directory / "config.json").read_text()
-    )
-    assert np.isfinite(load_encoder(str(after.directory)).encode(TEXTS)).all()
+    before, after = (resolve_model(str(model)).sha256 for model in in_eight_bits)
+    assert before != after == hashlib.sha256((in_eight_bits[1] / EIGHT_BITS).read_bytes()).hexdigest()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -27,12 +29,13 @@ from kartoteka.ranking.student import write_student
 from kartoteka.ranking.task import RankerTask
 from kartoteka.ranking.teacher import mixed
 from kartoteka.storage import Storage
+from kartoteka.training.run import describe
 
 SETTINGS = RankerSettings(neighbours=20, teacher_weight=0.75, student=StudentSettings(layers=[1], vocabulary=60))
 
 
-def make_teacher(folder: Path, encoder: Path, tokens: int) -> Path:
-    """A ranker that reads `tokens` of a text; its head says something, but nothing sensible."""
+def make_teacher(folder: Path, encoder: Path, tokens: int, seen: Sequence[str] = ()) -> Path:
+    """A ranker that reads `tokens` of a text and has `seen` some; its head says something, but nothing sensible."""
     student, model = folder / "of-teacher", folder / "teacher"
     student.mkdir(parents=True)
     model.mkdir()
@@ -41,7 +44,7 @@ def make_teacher(folder: Path, encoder: Path, tokens: int) -> Path:
     random, width = np.random.default_rng(3), transformer.config.hidden_size
     head = SpanHead(*(random.normal(size=shape).astype(np.float32) for shape in [(LONGEST, width)] * 2 + [(LONGEST,)]))
     write_ranker(
-        model, transformer, student, RankerSettings(separator=" | "), np.sort(hash_words(["d3", "x"])), {}, head
+        model, transformer, student, RankerSettings(separator=" | "), np.sort(hash_words(["x", *seen])), {}, head
     )
     return model
 
@@ -85,13 +88,12 @@ def plain(tmp_path_factory, tiny_encoder: Path, ray_session: str) -> tuple[Path,
     return edition, Storage(folder / "run")
 
 
-@pytest.mark.parametrize("read", [100, 40])
 def test_training_documents_are_read_by_the_teacher(
-    plain: tuple[Path, Storage], tmp_path: Path, tiny_encoder: Path, read: int
+    plain: tuple[Path, Storage], tmp_path: Path, tiny_encoder: Path
 ) -> None:
     """Against its scores computed here; validation documents keep their keyphrases alone."""
     (edition, untaught), taught = plain, Storage(tmp_path / "taught")
-    task = task_of(edition, tiny_encoder, make_teacher(tmp_path, tiny_encoder, read))
+    task = task_of(edition, tiny_encoder, make_teacher(tmp_path, tiny_encoder, 100))
     task.prepare(taught)
     hard, soft = (data.open_arrays(data.data_of(run).uri) for run in (untaught, taught))
     np.testing.assert_array_equal(hard.numbers, soft.numbers)
@@ -99,7 +101,7 @@ def test_training_documents_are_read_by_the_teacher(
     files = open_ranker(task.teacher)
     encoder, head = load_encoder(str(files.encoder)), read_head(files.spans)
     records, ids = {r["id"]: r for r in papers(120)}, data.open_archive(str(edition)).ids
-    training, changed = set(soft.training.tolist()), 0
+    training, changed, cut = set(soft.training.tolist()), 0, 0
     for row, number in enumerate(soft.numbers.tolist()):
         own, other = soft.words.of(np.array([row])).labels, hard.words.of(np.array([row])).labels
         if row in training:
@@ -109,17 +111,18 @@ def test_training_documents_are_read_by_the_teacher(
             spans = span_scores(products, head.bias, tokens.offsets, places)
             np.testing.assert_allclose(own, mixed(other.astype(np.float16), spans, 0.75), atol=2e-2)
             changed += (own != other).any()
+            cut += len(spans.scores) < len(own)
             assert (own[len(spans.scores) :] == other[len(spans.scores) :]).all()
         else:
             np.testing.assert_array_equal(own, other)
     assert changed > 5
+    assert 0 < cut < len(training)
     folder = tmp_path / "model"
     folder.mkdir()
     task.export(taught, task.build(taught), folder)
-    everyone = [*records, "x"]
-    seen = open_ranker(str(folder)).has_seen(everyone)
-    assert seen[everyone.index("x")]  # the teacher has told of it
-    assert seen.sum() >= len(soft.numbers) + 1
+    seen = open_ranker(str(folder)).has_seen([*records, "x", "y"])
+    assert seen[-2:].tolist() == [True, False]  # the teacher has told of x
+    assert seen.sum() == len(soft.numbers) + 1
     assert any("another ranker" in line for line in task.card(taught)["data"])
 
 
@@ -142,7 +145,7 @@ def test_a_teacher_that_does_not_do(tmp_path: Path, tiny_encoder: Path) -> None:
     vectors = SETTINGS.model_copy(update={"span_weight": 0.0})
     with pytest.raises(ValueError, match=r"teacher: .*span_weight"):
         task_of(edition, tiny_encoder, teacher, vectors).prepare(run)
-    with pytest.raises(ValueError, match="there is no directory"):
+    with pytest.raises(ValueError, match=r"^teacher: .*there is no directory"):
         task_of(edition, tiny_encoder, tmp_path / "absent").prepare(run)
     student, model = tmp_path / "of-teacher", tmp_path / "headless"
     model.mkdir()
@@ -150,3 +153,24 @@ def test_a_teacher_that_does_not_do(tmp_path: Path, tiny_encoder: Path) -> None:
     with pytest.raises(ValueError, match="no scores of spans"):
         task_of(edition, tiny_encoder, model).prepare(run)
     assert not (tmp_path / "run" / "data").exists()
+
+
+def test_a_teacher_must_not_have_seen_what_the_fusion_learns_from(tmp_path: Path, tiny_encoder: Path) -> None:
+    records = papers(60)
+    edition, ids = build_edition(records, tmp_path / "edition"), [record["id"] for record in records]
+    split = split_of(ids, len(ids), SETTINGS, KeyphraseSettings())
+    fusion = [name for name, kind in zip(ids, split, strict=True) if kind == Split.FUSION]
+    teacher = make_teacher(tmp_path, tiny_encoder, 50, seen=fusion[:2])
+    with pytest.raises(ValueError, match=f"teacher: it has seen 2 of the {len(fusion)} documents"):
+        task_of(edition, tiny_encoder, teacher).prepare(Storage(tmp_path / "run"))
+
+
+def test_another_teacher_is_another_run_and_another_place_is_not(
+    plain: tuple[Path, Storage], tmp_path: Path, tiny_encoder: Path
+) -> None:
+    edition, untaught = plain
+    task = task_of(edition, tiny_encoder, make_teacher(tmp_path, tiny_encoder, 50))
+    with pytest.raises(ValueError, match="another configuration"):
+        task.prepare(untaught)
+    assert describe(replace(task, gpus=1.0)) == describe(task) != describe(replace(task, teacher=None))
+    assert RankerTask("e", "m", SETTINGS, task.keyphrases, task.lexical, "default").teacher == "default"

@@ -45,8 +45,10 @@ def read_eight_bits(path: Path) -> dict[str, Tensor]:
     scales = {name: stored.pop(name + _SCALE, None) for name in list(stored) if not name.endswith(_SCALE)}
     for name, value in stored.items():
         scale = scales.get(name)
-        if (value.dtype == torch.int8) != (scale is not None) or (
-            scale is not None and (value.ndim != 2 or scale.shape != value.shape[:1])
+        if (
+            name.endswith(_SCALE)
+            or (value.dtype == torch.int8) != (scale is not None)
+            or (scale is not None and (value.ndim != 2 or scale.shape != value.shape[:1]))
         ):
             raise ValueError(f"{path.name}: {name} is not stored as int8 with a scale of each row")
     return {

@@ -60,7 +60,11 @@ def _from_eight_bits(path: Path) -> tuple[PreTrainedModel, Iterable[str]]:
 
     config = AutoConfig.from_pretrained(path.parent, local_files_only=True, trust_remote_code=False)
     model = AutoModel.from_config(config, dtype=torch.float32, trust_remote_code=False)
-    return model, model.load_state_dict(read_eight_bits(path), strict=False).missing_keys
+    weights, own = read_eight_bits(path), model.state_dict()
+    for name, value in weights.items():
+        if name in own and own[name].shape != value.shape:
+            raise ValueError(f"{name} has the shape {tuple(value.shape)}, the model's is {tuple(own[name].shape)}")
+    return model, model.load_state_dict(weights, strict=False).missing_keys
 
 
 def load_tokenizer(files: ModelFiles) -> tuple[Tokenizer, int]:

@@ -27,9 +27,9 @@ from kartoteka.ragged import pick
 from kartoteka.ranking.directory import RankerFiles
 from kartoteka.ranking.pairs import WORD_COLUMNS, CountPieces, Pairs, pairs_file, pieces_file, tokeniser_of
 from kartoteka.ranking.settings import RankerSettings
-from kartoteka.ranking.split import Split
+from kartoteka.ranking.split import Split, split_of
 from kartoteka.ranking.student import STUDENT, write_student
-from kartoteka.ranking.teacher import AskTeacher, soft_labels
+from kartoteka.ranking.teacher import AskTeacher, check_unseen, plan_of, soft_labels
 from kartoteka.storage import Storage
 
 ARCHIVE = "ranker/archive"
@@ -68,8 +68,8 @@ class PairArrays(NamedTuple):
     """n documents of training and validation, P phrases. Ragged arrays are flat, with int64 offsets.
 
     `numbers` int64 [n]: number among the annotated documents; `split` int8 [n]. `tokens` int32, `positives` and `pool`
-    int32, `rank` int16 of each document (see `pairs.FindPairs`); `phrase_tokens` int32 of each phrase. `seen` uint64
-    [n]: hashes of the ids, sorted. `words`: where runs of words are learned.
+    int32, `rank` int16 of each document (see `pairs.FindPairs`); `phrase_tokens` int32 of each phrase. `seen` uint64:
+    hashes of the ids, and of those that a teacher has seen, sorted. `words`: where runs of words are learned.
     """
 
     numbers: np.ndarray
@@ -160,7 +160,9 @@ def prepare(
         "lexical": lexical.model_dump(),
     }
     if teacher is not None:
-        plan["teacher"] = teacher.identity | {"weight": settings.teacher_weight}
+        ids = archive.ids.to_pylist()
+        check_unseen(teacher, ids, split_of(ids, archive.documents, settings, keyphrases))
+        plan["teacher"] = plan_of(teacher, settings.teacher_weight)
     build = Build(data, plan, Console(highlight=False))
     if not build.is_complete():
         todo: dict[str, int | None] = dict.fromkeys(parts)
@@ -171,13 +173,14 @@ def prepare(
             done = build.run(Pairs(edition, data.uri, settings, keyphrases, lexical), todo)
             facts = total_facts(done)
             if not facts["training"] or not facts["validation"]:
+                drawn = f" (`ranker.documents` is {settings.documents})" if settings.documents is not None else ""
                 raise ValueError(
                     f"edition: {edition} has {archive.documents} annotated documents, of which {facts['training']} are "
-                    f"left to train on and {facts['validation']} to validate on: too few"
+                    f"left to train on{drawn} and {facts['validation']} to validate on: too few"
                 )
             if teacher is not None:
                 build.run(AskTeacher(edition, teacher, gpus), todo)
-            build.run_tasks("arrays", {"all": WriteArrays(edition, settings, parts, facts, teacher is not None)})
+            build.run_tasks("arrays", {"all": WriteArrays(edition, settings, parts, facts, teacher)})
         data.put_json(MANIFEST, {"plan": plan, "plan_hash": build.plan_hash, "facts": facts})
     data.delete(BUILD)
     facts = data.get_json(MANIFEST)["facts"]
@@ -187,6 +190,7 @@ def prepare(
         "archive_sha256": plan["archive"],
         "encoder": plan["encoder"],
         "student_sha256": resolve_model(str(data.local(STUDENT))).sha256,
+        **({"teacher": plan["teacher"]} if teacher is not None else {}),
         **facts,
     }
 
@@ -230,14 +234,14 @@ class WriteArrays:
     settings: RankerSettings
     parts: Sequence[str]
     facts: dict[str, int]
-    soft: bool
-    """Whether a teacher has been asked."""
+    teacher: RankerFiles | None
+    """Who has been asked, if anyone."""
 
     def __call__(self, storage: Storage) -> Completion:
         """Write them into the folder `arrays`."""
         documents = self.facts["training"] + self.facts["validation"]
         ragged = {name: some for name, some in _RAGGED.items() if some.fact in self.facts}
-        if self.soft:
+        if self.teacher is not None:
             ragged["word_labels"] = ragged["word_labels"]._replace(kind=np.float16)
         with storage.folder(ARRAYS, whole=True) as place, whole_folder(place) as folder:
 
@@ -254,7 +258,7 @@ class WriteArrays:
                 single["numbers"][row : row + pairs.num_rows] = pairs["own"].to_numpy()
                 single["split"][row : row + pairs.num_rows] = pairs["split"].to_numpy()
                 ids.append(hash_words(pairs["id"].to_pylist()))
-                if self.soft:
+                if self.teacher is not None:
                     labels = soft_labels(storage, part, pairs, self.settings.teacher_weight)
                     pairs = pairs.set_column(pairs.column_names.index("word_labels"), "word_labels", labels)
                 for name, values in flat.items():
@@ -262,7 +266,8 @@ class WriteArrays:
                 row += pairs.num_rows
             for values in (*flat.values(), *offsets.values(), *single.values()):
                 values.flush()
-            np.save(folder / "seen.npy", np.sort(np.concatenate(ids)))
+            told = [self.teacher.seen] if self.teacher is not None else []  # what it has seen, it has told of
+            np.save(folder / "seen.npy", np.unique(np.concatenate(ids + told)))
             self._phrases(folder, str(storage.local(STUDENT)))
             describe(folder, _KIND, {"documents": documents})
         return Completion("", documents, documents)

@@ -136,15 +136,15 @@ class FindPairs(Step):
         return np.where(self.hashes[places] == wanted, self.by_hash[places], -1).astype(np.int64)
 
     def _splits(self, ids: list[str], own: np.ndarray) -> np.ndarray:
-        """`split_of`, with what has no phrase, or a twin that must stay unseen, set aside."""
+        """`split_of`, with what has no phrase, or a twin that is to be measured or fitted on, set aside."""
         split = self._split_of(ids)
         sizes = np.diff(self.archive.arrays.doc_offsets)
         split[(own < 0) | (sizes[np.maximum(own, 0)] == 0)] = Split.ASIDE
         rows = np.flatnonzero(split == Split.TRAINING)
         twins = find_twins(self.archive, own[rows], self.carriers)
         of = np.repeat(rows, np.diff(twins.offsets))
-        unseen = self._split_of(self.archive.ids.take(pa.array(twins.numbers)).to_pylist()) != Split.TRAINING
-        split[of[unseen]] = Split.ASIDE
+        others = self._split_of(self.archive.ids.take(pa.array(twins.numbers)).to_pylist())
+        split[of[np.isin(others, (Split.VALIDATION, Split.FUSION))]] = Split.ASIDE
         return split
 
     def _split_of(self, ids: list[str]) -> np.ndarray:

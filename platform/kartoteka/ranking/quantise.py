@@ -22,11 +22,13 @@ which Kartoteka reads and sentence-transformers does not.
 def quantise(ranker: RankerFiles, folder: Path) -> None:
     """Write `ranker` into `folder`, a new directory, with the weights of its encoder in eight bits.
 
-    A fusion that it has stays behind: it was fitted with other readings. Raises `ValueError`: the folder exists, or the
-    weights are in eight bits already.
+    A fusion that it has stays behind: it was fitted with other readings. Raises `ValueError`: the folder exists or
+    would lie in the ranker's own; the weights are in eight bits already.
     """
     if folder.exists():
         raise ValueError(f"out: {folder} exists")
+    if folder.absolute().is_relative_to(ranker.folder.absolute()):
+        raise ValueError(f"out: {folder} lies in the ranker's own directory")
     if (ranker.encoder / EIGHT_BITS).exists():
         raise ValueError(f"ranker: the weights in {ranker.encoder} are in eight bits already")
     left = ["model*.safetensors"] + ([ranker.fusion.name] if ranker.fusion is not None else [])

@@ -40,8 +40,8 @@ class RankerSettings(Settings):
 
     `validation_documents`, at most a tenth of all, decide which weights are best (`validation.validate`). At most
     `fusion_share` of all are left alone for the fusion, which must be fitted on documents that the encoder has not
-    seen. Of the rest about `documents` are learned from, chosen by the hash of their ids (none: all); the others stay
-    unseen. With a teacher, `teacher_weight` is its share of what the scores of spans are to be.
+    seen. Of the rest about `documents` are learned from, drawn by the hash of their ids (none: all). With a teacher,
+    `teacher_weight` is its share of what the scores of spans are to be.
     """
 
     neighbours: int = Field(50, ge=1, le=1000)

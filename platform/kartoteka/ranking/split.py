@@ -16,7 +16,7 @@ _MOST = 0.1
 
 
 class Split(IntEnum):
-    """What a document is for. `ASIDE`: for nothing; most would tell the encoder of a document of the other two."""
+    """What a document is for. `ASIDE`: for nothing; not drawn, or it would tell of a document of the middle two."""
 
     TRAINING = 0
     VALIDATION = 1
@@ -37,7 +37,7 @@ def split_of(ids: list[str], annotated: int, settings: RankerSettings, keyphrase
     validation = within([f"validation:{settings.seed}:{name}" for name in ids], share)
     learned = np.full(len(ids), True)
     if settings.documents is not None:
-        left = max(1.0, annotated * (1 - share) - few)
-        learned = within([f"learned:{settings.seed}:{name}" for name in ids], min(1.0, settings.documents / left))
+        drawn = settings.documents / max((annotated - few) * (1 - share), 1.0)
+        learned = within([f"learned:{settings.seed}:{name}" for name in ids], min(1.0, drawn))
     training = np.where(learned, Split.TRAINING, Split.ASIDE)
     return np.where(fusion, Split.FUSION, np.where(validation, Split.VALIDATION, training)).astype(np.int8)

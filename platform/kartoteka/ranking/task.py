@@ -17,6 +17,7 @@ from kartoteka.keyphrases.settings import KeyphraseSettings
 from kartoteka.lexical.settings import LexicalSettings
 from kartoteka.ranking import data
 from kartoteka.ranking.batches import collate
+from kartoteka.ranking.directory import DEFAULT_RANKER
 from kartoteka.ranking.settings import RankerSettings
 from kartoteka.ranking.teacher import open_teacher
 from kartoteka.storage import Storage
@@ -47,7 +48,8 @@ class RankerTask(Task):
     def __post_init__(self) -> None:
         for name in ("edition", "encoder", "teacher"):  # the workers run elsewhere
             given = getattr(self, name)
-            if given is not None and os.path.isdir(given):
+            own = name == "teacher" and given == DEFAULT_RANKER
+            if given is not None and not own and os.path.isdir(given):
                 object.__setattr__(self, name, os.path.abspath(given))
 
     def prepare(self, run: Storage) -> dict[str, Any]:
@@ -62,7 +64,7 @@ class RankerTask(Task):
             run, self.edition, self.encoder, self.settings, self.keyphrases, self.lexical, teacher, self.gpus
         )
         if self.settings.distil_weight:
-            self._teacher(run)
+            self._vectors(run)
         return found
 
     def examples(self, run: Storage) -> int:
@@ -71,7 +73,7 @@ class RankerTask(Task):
 
     def collate(self, run: Storage, numbers: np.ndarray, share: Share) -> Batch:
         """See `batches.collate`."""
-        teacher = self._teacher(run) if self.settings.distil_weight else None
+        teacher = self._vectors(run) if self.settings.distil_weight else None
         rows = data.training_rows(_data(run))[numbers]
         return collate(data.open_arrays(_data(run)), teacher, rows, share, self.settings)
 
@@ -101,9 +103,7 @@ class RankerTask(Task):
             "data": data.data_of(run).get_json(data.MANIFEST),
         }
         student = data.data_of(run).local(data.STUDENT)
-        seen = np.asarray(data.open_arrays(_data(run)).seen)
-        if self.teacher is not None:  # what it has seen, this one has been told of
-            seen = np.union1d(seen, open_teacher(self.teacher).seen)
+        seen = data.open_arrays(_data(run)).seen
         head = module.scorer.head() if module.scorer is not None else None
         write_ranker(folder, module.transformer, student, self.settings, seen, about, head)
 
@@ -119,7 +119,7 @@ class RankerTask(Task):
                 f"{facts['training']:,} annotated documents of one archive with {facts['all_positives']:,} keyphrases",
                 f"{facts['validation']:,} others chose the best weights",
                 f"{facts['fusion']:,} were left alone for the fusion of features, and {facts['aside']:,} set aside: "
-                "without a keyphrase that the archive keeps, or twins of a document that had to stay unseen",
+                "not drawn, without a keyphrase that the archive keeps, or twins of a document that had to stay unseen",
                 *self._spans(facts),
                 *self._taught(manifest["plan"]),
             ],
@@ -156,9 +156,9 @@ class RankerTask(Task):
             f"{teacher['weight']:g} beside the keyphrases; the documents it has seen count as seen"
         ]
 
-    def _teacher(self, run: Storage) -> VectorArrays:
+    def _vectors(self, run: Storage) -> VectorArrays:
         """The edition's own vectors. Raises `ValueError` where it has none, or of another length than the model's."""
-        return _teacher(self.edition, str(data.data_of(run).local(data.STUDENT)))
+        return _vectors(self.edition, str(data.data_of(run).local(data.STUDENT)))
 
 
 def _data(run: Storage) -> str:
@@ -166,7 +166,7 @@ def _data(run: Storage) -> str:
 
 
 @lru_cache(maxsize=2)
-def _teacher(edition: str, student: str) -> VectorArrays:
+def _vectors(edition: str, student: str) -> VectorArrays:
     vectors = open_vectors(Storage(edition).local(data.ARCHIVE))
     if vectors is None:
         raise ValueError(f"ranker.distil_weight: edition {edition} has no vectors to learn from")

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from kartoteka.edition import BUILD
 from kartoteka.encoding.settings import EncodingSettings
-from kartoteka.encoding.spans import MISSING, Spans
+from kartoteka.encoding.spans import LONGEST, MISSING, Spans
 from kartoteka.flow.ledger import Completion
 from kartoteka.ranking.directory import RankerFiles, open_ranker
 from kartoteka.ranking.labels import LEFT_OUT
@@ -25,10 +25,35 @@ from kartoteka.storage import Storage
 
 def open_teacher(path: str) -> RankerFiles:
     """A ranker's directory to learn from. Raises `ValueError`: see `open_ranker`; or it scores no spans."""
-    files = open_ranker(path)
+    try:
+        files = open_ranker(path)
+    except ValueError as error:
+        raise ValueError(f"teacher: {error}") from None
     if files.spans is None:
         raise ValueError(f"teacher: the ranker in {path} has no scores of spans to learn from")
     return files
+
+
+def plan_of(teacher: RankerFiles, weight: float) -> dict[str, str | float | None]:
+    """What decides the labels; where the directory lies, and which fusion is in it, does not."""
+    return {
+        "encoder": teacher.encoder_sha256, "spans": teacher.spans_sha256, "separator": teacher.separator,
+        "weight": weight,
+    }  # fmt: skip
+
+
+def check_unseen(teacher: RankerFiles, ids: list[str], split: np.ndarray) -> None:
+    """Raise `ValueError` where the teacher has seen documents that the fusion is to be fitted on.
+
+    `split` int8 [n] of the documents `ids`. Its student would know of them what it must not.
+    """
+    left_alone = np.flatnonzero(split == Split.FUSION)
+    seen = int(teacher.has_seen([ids[row] for row in left_alone.tolist()]).sum())
+    if seen:
+        raise ValueError(
+            f"teacher: it has seen {seen:,} of the {len(left_alone):,} documents that are left alone for the fusion; "
+            "train both with the same `[keyphrases]` and `ranker.fusion_share`"
+        )
 
 
 class AskTeacher(OfEdition):
@@ -47,7 +72,9 @@ class AskTeacher(OfEdition):
         pairs = storage.table(pairs_file(part), ["id", "split"])
         learned = pairs.filter(pc.field("split") == int(Split.TRAINING))["id"]
         rows = annotated_rows(self.edition, part)
-        return rows.filter(pc.is_in(rows["id"], learned.combine_chunks().cast(rows["id"].type)))
+        asked = rows.filter(pc.is_in(rows["id"], learned.combine_chunks()))
+        assert asked.num_rows == len(learned)
+        return asked
 
     def write(self, storage: Storage, part: str, rows: pa.Table, refused: pa.Table) -> Completion:
         """Put the scores into the build."""
@@ -55,23 +82,23 @@ class AskTeacher(OfEdition):
         return Completion(part, rows.num_rows, rows.num_rows)
 
 
-def soft_labels(storage: Storage, part: str, pairs: pa.Table, weight: float) -> pa.ChunkedArray:
+def soft_labels(storage: Storage, part: str, pairs: pa.Table, weight: float) -> pa.LargeListArray:
     """The column `word_labels` of a part's `pairs` as float16, with what the teacher says of the training documents.
 
-    See `mixed`; documents that the teacher has not read keep their labels.
+    See `mixed`; those of validation keep their labels.
     """
     found = storage.table(teacher_file(part))
     spans = spans_of(found["spans"])
     place = pc.index_in(pairs["id"].combine_chunks(), found["id"].combine_chunks()).to_pylist()
     column = pairs["word_labels"].combine_chunks()
     offsets = column.offsets.to_numpy()
-    labels = column.values.to_numpy().astype(np.float16).reshape(-1, spans.scores.shape[1])
-    words = offsets // spans.scores.shape[1]
+    labels = column.values.to_numpy().astype(np.float16).reshape(-1, LONGEST)
+    words = offsets // LONGEST
     for row, own in enumerate(place):
         if own is not None:
             some = slice(words[row], words[row + 1])
             labels[some] = mixed(labels[some], spans.slice(own, own + 1), weight)
-    return pa.chunked_array([pa.LargeListArray.from_arrays(pa.array(offsets), pa.array(labels.reshape(-1)))])
+    return pa.LargeListArray.from_arrays(pa.array(offsets), pa.array(labels.reshape(-1)))
 
 
 def mixed(labels: np.ndarray, spans: Spans, weight: float) -> np.ndarray:
