@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -9,12 +10,19 @@ import numpy as np
 import pyarrow.parquet as pq
 from keyphrases.keyphrase_worlds import build_archive, record, table, wordless
 
+from kartoteka.encoding.models import resolve_model
+from kartoteka.encoding.spans import LONGEST, SpanHead
+from kartoteka.encoding.transformer import load_transformer
 from kartoteka.keyphrases.annotated import is_annotated
 from kartoteka.keyphrases.dense import write_vectors
+from kartoteka.keyphrases.hashing import hash_words
 from kartoteka.keyphrases.ranker import fit_ranker
 from kartoteka.keyphrases.settings import KeyphraseSettings
 from kartoteka.lexical.shard import build_shard
 from kartoteka.lexical.statistics import count_part, merge
+from kartoteka.ranking.directory import write_ranker
+from kartoteka.ranking.settings import RankerSettings, StudentSettings
+from kartoteka.ranking.student import write_student
 from kartoteka.text.words import content_stems
 
 SUBJECTS = ["neural network", "reactor core", "query expansion", "library catalogue", "graph theory", "speech signal"]
@@ -60,3 +68,25 @@ def made_fusion(seed: int) -> bytes:
     settings = KeyphraseSettings(rounds=2)
     fitted = fit_ranker(rows, rows[:, 0] > 1, np.arange(0, 901, 9), ["one", "other"], settings, wordless(900))
     return fitted.ranker.to_bytes()
+
+
+def make_ranker(
+    folder: Path, encoder: Path, settings: RankerSettings, seen: Sequence[str], *, tokens: int = 64, seed: int | None
+) -> Path:
+    """The directory of a ranker that has learned nothing, has `seen` documents and reads `tokens` of a text.
+
+    With a `seed` it has a head, which says something, but nothing sensible.
+    """
+    student, model = folder / "of-model", folder / "model"
+    student.mkdir(parents=True)
+    model.mkdir()
+    write_student(resolve_model(str(encoder)), student, StudentSettings(), tokens)
+    transformer, head = load_transformer(resolve_model(str(student))), None
+    if seed is not None:
+        random, width = np.random.default_rng(seed), transformer.config.hidden_size
+        shapes = [(LONGEST, width), (LONGEST, width), (LONGEST,)]
+        head = SpanHead(*(random.normal(size=shape).astype(np.float32) for shape in shapes))
+    hashes = np.sort(hash_words(list(seen))) if seen else np.zeros(0, np.uint64)
+    write_ranker(model, transformer, student, settings, hashes, {"data": {"training": len(seen)}}, head)
+    (model / "README.md").write_text("# card\n")
+    return model

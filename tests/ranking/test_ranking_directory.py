@@ -7,29 +7,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from ranking_worlds import made_fusion
+from ranking_worlds import made_fusion, make_ranker
 
 from kartoteka.encoding.models import resolve_model
 from kartoteka.encoding.spans import LONGEST, SpanHead, read_head
 from kartoteka.encoding.transformer import load_transformer
-from kartoteka.keyphrases.hashing import hash_words
 from kartoteka.keyphrases.ranker import Ranker
 from kartoteka.ranking.directory import add_fusion, open_ranker, write_ranker
-from kartoteka.ranking.settings import RankerSettings, StudentSettings
-from kartoteka.ranking.student import write_student
+from kartoteka.ranking.settings import RankerSettings
 
 
 @pytest.fixture
 def ranker(tiny_encoder: Path, tmp_path: Path) -> Path:
-    student, folder = tmp_path / "student", tmp_path / "model"
-    student.mkdir()
-    folder.mkdir()
-    write_student(resolve_model(str(tiny_encoder)), student, StudentSettings(), 64)
-    transformer = load_transformer(resolve_model(str(student)))
     settings = RankerSettings(separator=" | ", max_phrase_tokens=7)
-    write_ranker(folder, transformer, student, settings, np.sort(hash_words(["a", "b"])), {"data": {"training": 2}})
-    (folder / "README.md").write_text("card")
-    return folder
+    return make_ranker(tmp_path, tiny_encoder, settings, ["a", "b"], seed=None)
 
 
 def test_without_scores_of_spans_there_is_no_head(ranker: Path) -> None:

@@ -3,35 +3,21 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import numpy as np
 import pytest
-from ranking_worlds import made_fusion
+from ranking_worlds import made_fusion, make_ranker
 from typer.testing import CliRunner
 
 from jobs.__main__ import app
 from kartoteka.encoding.encoder import load_encoder
-from kartoteka.encoding.models import resolve_model
-from kartoteka.encoding.spans import LONGEST, SpanHead
-from kartoteka.encoding.transformer import load_transformer
-from kartoteka.keyphrases.hashing import hash_words
-from kartoteka.ranking.directory import add_fusion, open_ranker, write_ranker
-from kartoteka.ranking.settings import RankerSettings, StudentSettings
-from kartoteka.ranking.student import write_student
+from kartoteka.ranking.directory import add_fusion, open_ranker
+from kartoteka.ranking.settings import RankerSettings
 
 
 @pytest.fixture
 def ranker(tiny_encoder: Path, tmp_path: Path) -> Path:
     """One with a head, a fusion and a card."""
-    student, folder = tmp_path / "student", tmp_path / "model"
-    student.mkdir()
-    folder.mkdir()
-    write_student(resolve_model(str(tiny_encoder)), student, StudentSettings(), 64)
-    transformer = load_transformer(resolve_model(str(student)))
-    width = transformer.config.hidden_size
-    head = SpanHead(*(np.full(shape, 0.5, np.float32) for shape in [(LONGEST, width)] * 2 + [(LONGEST,)]))
-    write_ranker(folder, transformer, student, RankerSettings(), np.sort(hash_words(["a"])), {"data": 1}, head)
+    folder = make_ranker(tmp_path, tiny_encoder, RankerSettings(), ["a"], seed=0)
     add_fusion(folder, made_fusion(seed=0))
-    (folder / "README.md").write_text("# card\n")
     return folder
 
 

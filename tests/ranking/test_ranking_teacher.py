@@ -10,22 +10,18 @@ import numpy as np
 import pytest
 import torch
 from ranking_arrays import made_arrays
-from ranking_worlds import build_edition, papers
+from ranking_worlds import build_edition, make_ranker, papers
 
 from kartoteka.encoding.encoder import load_encoder
-from kartoteka.encoding.models import resolve_model
-from kartoteka.encoding.spans import LONGEST, MISSING, SpanHead, Spans, read_head, span_scores
-from kartoteka.encoding.transformer import load_transformer
-from kartoteka.keyphrases.hashing import hash_words
+from kartoteka.encoding.spans import MISSING, Spans, read_head, span_scores
 from kartoteka.keyphrases.settings import KeyphraseSettings
 from kartoteka.lexical.settings import LexicalSettings
 from kartoteka.ranking import data
-from kartoteka.ranking.directory import open_ranker, write_ranker
+from kartoteka.ranking.directory import open_ranker
 from kartoteka.ranking.labels import LEFT_OUT, RIGHT, WRONG
 from kartoteka.ranking.settings import RankerSettings, StudentSettings
 from kartoteka.ranking.spans import Words, span_losses
 from kartoteka.ranking.split import Split, split_of
-from kartoteka.ranking.student import write_student
 from kartoteka.ranking.task import RankerTask
 from kartoteka.ranking.teacher import mixed
 from kartoteka.storage import Storage
@@ -34,19 +30,8 @@ from kartoteka.training.run import describe
 SETTINGS = RankerSettings(neighbours=20, teacher_weight=0.75, student=StudentSettings(layers=[1], vocabulary=60))
 
 
-def make_teacher(folder: Path, encoder: Path, tokens: int, seen: Sequence[str] = ()) -> Path:
-    """A ranker that reads `tokens` of a text and has `seen` some; its head says something, but nothing sensible."""
-    student, model = folder / "of-teacher", folder / "teacher"
-    student.mkdir(parents=True)
-    model.mkdir()
-    write_student(resolve_model(str(encoder)), student, StudentSettings(), tokens)
-    transformer = load_transformer(resolve_model(str(student)))
-    random, width = np.random.default_rng(3), transformer.config.hidden_size
-    head = SpanHead(*(random.normal(size=shape).astype(np.float32) for shape in [(LONGEST, width)] * 2 + [(LONGEST,)]))
-    write_ranker(
-        model, transformer, student, RankerSettings(separator=" | "), np.sort(hash_words(["x", *seen])), {}, head
-    )
-    return model
+def make_teacher(folder: Path, encoder: Path, tokens: int, seen: Sequence[str] = (), seed: int | None = 3) -> Path:
+    return make_ranker(folder, encoder, RankerSettings(separator=" | "), ["x", *seen], tokens=tokens, seed=seed)
 
 
 def task_of(edition: Path, encoder: Path, teacher: Path | None, settings: RankerSettings = SETTINGS) -> RankerTask:
@@ -117,7 +102,7 @@ def test_training_documents_are_read_by_the_teacher(
             np.testing.assert_array_equal(own, other)
     assert changed > 5
     assert 0 < cut < len(training)
-    folder = tmp_path / "model"
+    folder = tmp_path / "exported"
     folder.mkdir()
     task.export(taught, task.build(taught), folder)
     seen = open_ranker(str(folder)).has_seen([*records, "x", "y"])
@@ -147,11 +132,9 @@ def test_a_teacher_that_does_not_do(tmp_path: Path, tiny_encoder: Path) -> None:
         task_of(edition, tiny_encoder, teacher, vectors).prepare(run)
     with pytest.raises(ValueError, match=r"^teacher: .*there is no directory"):
         task_of(edition, tiny_encoder, tmp_path / "absent").prepare(run)
-    student, model = tmp_path / "of-teacher", tmp_path / "headless"
-    model.mkdir()
-    write_ranker(model, load_transformer(resolve_model(str(student))), student, SETTINGS, np.zeros(0, np.uint64), {})
+    headless = make_teacher(tmp_path / "headless", tiny_encoder, 50, seed=None)
     with pytest.raises(ValueError, match="no scores of spans"):
-        task_of(edition, tiny_encoder, model).prepare(run)
+        task_of(edition, tiny_encoder, headless).prepare(run)
     assert not (tmp_path / "run" / "data").exists()
 
 
