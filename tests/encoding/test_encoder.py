@@ -10,7 +10,7 @@ import pytest
 import torch
 from sentence_transformers import SentenceTransformer
 
-from kartoteka.encoding import native
+from kartoteka.encoding import native, packed
 from kartoteka.encoding.encoder import load_encoder
 from kartoteka.encoding.native import has_vnni
 from kartoteka.encoding.precision import fastest_on_cpu
@@ -75,6 +75,23 @@ def test_packed_and_padded_agree_on_states(tiny, texts, kind):
     ids, lengths = torch.from_numpy(tokens.ids.astype(np.int64)), tokens.lengths.tolist()
     with torch.inference_mode():
         torch.testing.assert_close(encoder._states(ids, lengths), padded(ids, lengths), atol=2e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["bert", "roberta", "mpnet"])
+def test_texts_that_are_filled_up_in_bf16_say_the_same(tiny, texts, kind, monkeypatch):
+    monkeypatch.setattr(packed, "_FILLED_FROM", 3)
+    encoder = load_encoder(str(tiny(kind)), precision="bf16")
+    tokens = encoder.tokenise(texts)
+    widths = [encoder._states._width(length) for length in tokens.lengths.tolist()]
+    assert len({*widths}) < len({*tokens.lengths.tolist()}), "texts of several lengths share a width"
+    exact = load_encoder(str(tiny(kind)), precision="fp32")
+    ids, lengths = torch.from_numpy(tokens.ids.astype(np.int64)), tokens.lengths.tolist()
+    with torch.inference_mode():
+        filled, wanted = encoder._states(ids, lengths).float(), exact._states(ids, lengths)
+        monkeypatch.setattr(packed, "_FILLED_FROM", 1 << 30)
+        plain = encoder._states(ids, lengths).float()
+    assert filled.shape == wanted.shape
+    assert (filled - wanted).norm() < 1.2 * (plain - wanted).norm()
 
 
 def test_bf16_is_near_even_where_it_is_not_native(tiny, texts, caplog):
