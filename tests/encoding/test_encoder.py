@@ -10,15 +10,20 @@ import pytest
 import torch
 from sentence_transformers import SentenceTransformer
 
-from kartoteka.encoding import native, packed
+from kartoteka.encoding import native
+from kartoteka.encoding.amx import AmxBert
 from kartoteka.encoding.encoder import load_encoder
-from kartoteka.encoding.native import has_vnni
+from kartoteka.encoding.native import amx_kernels, has_vnni
+from kartoteka.encoding.packed import PackedBert
 from kartoteka.encoding.precision import fastest_on_cpu
 from kartoteka.encoding.settings import EncodingSettings
 from kartoteka.encoding.transformer import PaddedTransformer
 
 AVX2 = torch.backends.cpu.get_cpu_capability() in ("AVX2", "AVX512")
-PRECISIONS = ["fp32", pytest.param("int16", marks=pytest.mark.skipif(not AVX2, reason="the kernel needs AVX2"))]
+needs_amx = pytest.mark.skipif(amx_kernels() is None, reason="the kernel needs AMX")
+INT16 = pytest.param("int16", marks=pytest.mark.skipif(not AVX2, reason="the kernel needs AVX2"))
+AMX = pytest.param("bf16", marks=needs_amx)
+PRECISIONS = ["fp32", INT16]
 
 
 def cosines(ours, theirs):
@@ -30,7 +35,7 @@ def reference(directory, texts):
     return SentenceTransformer(str(directory), device="cpu").encode(texts, batch_size=8)
 
 
-@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("precision", [*PRECISIONS, AMX])
 @pytest.mark.parametrize(
     ("kind", "options"),
     [
@@ -51,7 +56,8 @@ def test_same_vectors_as_sentence_transformers(tiny, texts, kind, options, preci
     assert ours.dtype == np.float32
     assert ours.shape == (len(texts), encoder.dimension)
     np.testing.assert_allclose(np.linalg.norm(ours, axis=1), 1, atol=1e-5)
-    assert cosines(ours, reference(tiny(kind, **options), texts)).min() > (0.99999 if precision == "fp32" else 0.9999)
+    least = {"fp32": 0.99999, "int16": 0.9999, "bf16": 0.999}[precision]
+    assert cosines(ours, reference(tiny(kind, **options), texts)).min() > least
 
 
 def test_a_model_outside_the_family_takes_the_padded_path(tiny, texts):
@@ -75,23 +81,6 @@ def test_packed_and_padded_agree_on_states(tiny, texts, kind):
     ids, lengths = torch.from_numpy(tokens.ids.astype(np.int64)), tokens.lengths.tolist()
     with torch.inference_mode():
         torch.testing.assert_close(encoder._states(ids, lengths), padded(ids, lengths), atol=2e-4, rtol=1e-4)
-
-
-@pytest.mark.parametrize("kind", ["bert", "roberta", "mpnet"])
-def test_texts_that_are_filled_up_in_bf16_say_the_same(tiny, texts, kind, monkeypatch):
-    monkeypatch.setattr(packed, "_FILLED_FROM", 3)
-    encoder = load_encoder(str(tiny(kind)), precision="bf16")
-    tokens = encoder.tokenise(texts)
-    widths = [encoder._states._width(length) for length in tokens.lengths.tolist()]
-    assert len({*widths}) < len({*tokens.lengths.tolist()}), "texts of several lengths share a width"
-    exact = load_encoder(str(tiny(kind)), precision="fp32")
-    ids, lengths = torch.from_numpy(tokens.ids.astype(np.int64)), tokens.lengths.tolist()
-    with torch.inference_mode():
-        filled, wanted = encoder._states(ids, lengths).float(), exact._states(ids, lengths)
-        monkeypatch.setattr(packed, "_FILLED_FROM", 1 << 30)
-        plain = encoder._states(ids, lengths).float()
-    assert filled.shape == wanted.shape
-    assert (filled - wanted).norm() < 1.2 * (plain - wanted).norm()
 
 
 def test_bf16_is_near_even_where_it_is_not_native(tiny, texts, caplog):
@@ -136,11 +125,45 @@ def test_same_list_same_bits(tiny, texts, precision):
     np.testing.assert_array_equal(again.encode(texts), first)
 
 
-@pytest.mark.skipif(not AVX2, reason="the kernel needs AVX2")
+@needs_amx
 @pytest.mark.parametrize("kind", ["bert", "mpnet"])
-def test_int16_gives_a_text_the_same_bits_in_any_company(tiny, texts, kind):
-    alone = load_encoder(str(tiny(kind)), precision="int16", settings=EncodingSettings(token_budget=16))
-    together = load_encoder(str(tiny(kind)), precision="int16", settings=EncodingSettings(threads=2))
+def test_amx_is_nearer_to_fp32_than_torch_is(tiny, texts, kind):
+    encoder = load_encoder(str(tiny(kind)), precision="bf16")
+    assert isinstance(encoder._states, AmxBert)
+    exact = load_encoder(str(tiny(kind)), precision="fp32")
+    from transformers import AutoModel
+
+    torchs = PackedBert(AutoModel.from_pretrained(tiny(kind), dtype=torch.float32).eval(), torch.bfloat16)
+    tokens = encoder.tokenise(texts)
+    ids, lengths = torch.from_numpy(tokens.ids.astype(np.int64)), tokens.lengths.tolist()
+    with torch.inference_mode():
+        wanted = exact._states(ids, lengths)
+        ours, theirs = (states(ids, lengths).float() - wanted for states in (encoder._states, torchs))
+    assert ours.norm() < 0.8 * theirs.norm()
+
+
+@needs_amx
+def test_amx_leaves_the_tiles_of_torch_as_they_were(tiny, texts):
+    a, b = torch.randn(64, 96).bfloat16(), torch.randn(96, 80).bfloat16()
+    first = a @ b
+    load_encoder(str(tiny("bert")), precision="bf16").encode(texts)
+    assert torch.equal(a @ b, first)
+
+
+@needs_amx
+def test_without_its_kernels_bf16_is_torchs(tiny, texts, monkeypatch):
+    ours = load_encoder(str(tiny("bert")), precision="bf16").encode(texts)
+    monkeypatch.setattr(native, "amx_kernels", lambda: None)
+    encoder = load_encoder(str(tiny("bert")), precision="bf16")
+    assert isinstance(encoder._states, PackedBert)
+    assert cosines(encoder.encode(texts), ours).min() > 0.999
+
+
+@pytest.mark.parametrize("precision", [INT16, AMX])
+@pytest.mark.parametrize("kind", ["bert", "mpnet"])
+def test_our_kernels_give_a_text_the_same_bits_in_any_company(tiny, texts, kind, precision):
+    alone = load_encoder(str(tiny(kind)), precision=precision, settings=EncodingSettings(token_budget=16))
+    together = load_encoder(str(tiny(kind)), precision=precision, settings=EncodingSettings(threads=2))
     first = alone.encode(texts)
     np.testing.assert_array_equal(together.encode(texts), first)
     np.testing.assert_array_equal(together.encode(texts[::-1])[::-1], first)

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from kartoteka.encoding.amx import AmxBert, can_tile
 from kartoteka.encoding.batches import plan_batches
 from kartoteka.encoding.family import can_pack
 from kartoteka.encoding.int16 import Int16Bert, can_quantise
@@ -26,8 +27,8 @@ from kartoteka.encoding.transformer import PaddedTransformer, load_dense, load_t
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-#: Tokens of a batch when the settings leave it open: the states of an int16 batch stay in the cache.
-_BUDGET = {"int16": 1024, "cpu": 4096, "cuda": 65536}
+#: Tokens of a batch when the settings leave it open: with kernels of our own the states of a batch stay in the cache.
+_BUDGET = {"int16": 1024, "amx": 2048, "cpu": 4096, "cuda": 65536}
 _Made = TypeVar("_Made")
 
 
@@ -52,14 +53,15 @@ class Encoder:
         self.dimension: int = self._dense[-1][0].out_features if self._dense else self.width * len(files.poolings)
         chosen = precision or settings.precision
         self._precision = choose_precision(chosen, device, int16=can_quantise(model, device))
-        self._threads = 1
+        self._threads, own = 1, device.type
         if self._precision == "int16":
-            self._states, self._threads = Int16Bert(model), settings.threads
+            self._states, self._threads, own = Int16Bert(model), settings.threads, "int16"
+        elif self._precision == "bf16" and not settings.compile and can_tile(model, device):
+            self._states, self._threads, own = AmxBert(model), settings.threads, "amx"
         elif device.type == "cpu" and can_pack(model):
             self._states = PackedBert(model, DTYPES[self._precision], compiled=settings.compile)
         else:
             self._states = PaddedTransformer(model, device, DTYPES[self._precision])
-        own = "int16" if self._precision == "int16" else device.type
         self._budget = settings.token_budget or _BUDGET[own]
 
     @property

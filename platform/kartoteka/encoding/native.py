@@ -15,9 +15,11 @@ from pathlib import Path
 
 _log = logging.getLogger(__name__)
 _HERE = Path(__file__).parent
-_SOURCES = [_HERE / "int16.c", _HERE / "layer.c"]
-_FLAGS = ["-O3", "-std=gnu11", "-mavx2", "-mfma", "-fno-math-errno", "-shared", "-fPIC"]
-_VNNI_FLAGS = ["-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512vnni", "-mprefer-vector-width=256"]
+_SOURCES = ("int16.c", "layer.c")
+_FLAGS = ("-O3", "-std=gnu11", "-mavx2", "-mfma", "-fno-math-errno", "-shared", "-fPIC")
+_WIDE_FLAGS = ("-mavx512f", "-mavx512bw", "-mavx512vl")
+_VNNI_FLAGS = (*_WIDE_FLAGS, "-mavx512vnni", "-mprefer-vector-width=256")
+_AMX_FLAGS = (*_WIDE_FLAGS, "-mavx512dq", "-mavx512bf16", "-mamx-tile", "-mamx-bf16")
 
 
 class Linear(ctypes.Structure):
@@ -51,19 +53,41 @@ class Shape(ctypes.Structure):
 @functools.cache
 def kernels() -> ctypes.CDLL | None:
     """The compiled kernels, or `None` (with the reason logged once) on another processor or without a C compiler."""
+    library = _library((*_FLAGS, *(_VNNI_FLAGS if has_vnni() else ())), _SOURCES, "fp32")
+    return library and _declared(library, "layer_room", "run_layer")
+
+
+@functools.cache
+def amx_kernels() -> ctypes.CDLL | None:
+    """Those for AMX, or `None`: also where the CPU has no AMX, or the system keeps it back."""
+    if not has_amx():
+        return None
+    library = _library((*_FLAGS, *_AMX_FLAGS), (*_SOURCES, "amx.c"), "bf16")
+    if library is not None and library.amx_ready():
+        _log.warning("the system does not let this process use AMX, so encoding takes torch's bf16")
+        return None
+    return library and _declared(library, "amx_room", "amx_layer")
+
+
+def _library(flags: tuple[str, ...], sources: tuple[str, ...], instead: str) -> ctypes.CDLL | None:
     if platform.machine() not in ("x86_64", "AMD64") or os.name != "posix":
         return None
     compiler = shutil.which(os.environ.get("CC", "cc")) or shutil.which("gcc") or shutil.which("clang")
     try:
-        library = ctypes.CDLL(str(_compiled(compiler, _FLAGS + (_VNNI_FLAGS if has_vnni() else []))))
+        return ctypes.CDLL(str(_compiled(compiler, flags, sources)))
     except (OSError, RuntimeError, subprocess.SubprocessError) as error:
-        _log.warning("no compiled kernels, so encoding takes torch's fp32: %s", error)
+        _log.warning("no compiled kernels, so encoding takes torch's %s: %s", instead, error)
         return None
-    library.layer_room.restype = ctypes.c_long
-    library.layer_room.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.POINTER(Shape)]
+
+
+def _declared(library: ctypes.CDLL, room: str, layer: str) -> ctypes.CDLL:
     pointer, size = ctypes.c_void_p, ctypes.c_long
-    library.run_layer.argtypes = [ctypes.POINTER(Layer), ctypes.POINTER(Shape), pointer, size, size, pointer, pointer]
-    library.run_layer.restype = None
+    getattr(library, room).restype = size
+    getattr(library, room).argtypes = [size, size, ctypes.POINTER(Shape)]
+    getattr(library, layer).restype = None
+    getattr(library, layer).argtypes = [
+        ctypes.POINTER(Layer), ctypes.POINTER(Shape), pointer, size, size, pointer, pointer,
+    ]  # fmt: skip
     return library
 
 
@@ -74,10 +98,18 @@ def has_vnni() -> bool:
     return bool(torch.cpu._is_vnni_supported())
 
 
-def _compiled(compiler: str | None, flags: list[str]) -> Path:
-    """Path of the shared library, compiled if the cache lacks it for these sources and `flags`."""
+def has_amx() -> bool:
+    """Whether this CPU multiplies tiles of bf16, and has the AVX-512 that goes with them."""
+    import torch
+
+    return bool(torch.cpu._is_amx_tile_supported() and torch.cpu._is_avx512_bf16_supported())
+
+
+def _compiled(compiler: str | None, flags: tuple[str, ...], sources: tuple[str, ...]) -> Path:
+    """Path of the shared library, compiled if the cache lacks it for these `sources` and `flags`."""
     digest = hashlib.sha256(" ".join(flags).encode())
-    for path in [*_SOURCES, _HERE / "int16.h"]:
+    paths = [_HERE / name for name in sources]
+    for path in [*paths, _HERE / "int16.h"]:
         digest.update(path.read_bytes())
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "kartoteka"
     library = cache / f"kernels-{digest.hexdigest()[:16]}.so"
@@ -90,7 +122,7 @@ def _compiled(compiler: str | None, flags: list[str]) -> Path:
     handle, draft = tempfile.mkstemp(suffix=".so", dir=cache)
     os.close(handle)
     try:
-        command = [compiler, *flags, *map(str, _SOURCES), "-o", draft]
+        command = [compiler, *flags, *map(str, paths), "-o", draft]
         done = subprocess.run(command, capture_output=True, text=True, timeout=120)
         if done.returncode:
             raise subprocess.SubprocessError(f"{compiler} failed: {done.stderr.strip().splitlines()[0:1]}")

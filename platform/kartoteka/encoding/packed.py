@@ -1,8 +1,5 @@
 """BERT without padding: the tokens of a batch are one matrix for the linear layers, attention runs per text.
 
-In bf16 a longer text is filled up to a multiple of 16 tokens: torch's attention takes a text of 190 tokens twice the
-time of one of 192, and a few more rows cost the linear layers next to nothing.
-
 Covers the family that shares BERT's layer (see `family`). Same arithmetic as transformers' own classes; only the order
 of sums differs.
 """
@@ -12,7 +9,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from itertools import groupby
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -24,9 +21,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 _log = logging.getLogger(__name__)
-
-#: What the bf16 kernel of attention likes a text's tokens to be a multiple of, and from how many tokens on it pays.
-_TILE, _FILLED_FROM = 16, 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,18 +37,6 @@ class _Layer:
     down: Tensor
     down_bias: Tensor
     norm2: tuple[Tensor, Tensor]
-
-
-class _Run(NamedTuple):
-    """Neighbouring texts of a batch that share one call of attention: `count` of `width` rows each.
-
-    `added` to the scores: a model's own distances, minus infinity for keys that fill up; [1 or count, 1 or heads, 1 or
-    width, width].
-    """
-
-    width: int
-    count: int
-    added: Tensor | None
 
 
 class PackedBert:
@@ -80,32 +62,11 @@ class PackedBert:
     def __call__(self, ids: Tensor, lengths: list[int]) -> Tensor:
         """`ids` int64 [tokens] packed, `lengths` of the texts -> states [tokens, d], packed the same way."""
         hidden = self._embed(ids, lengths)
-        widths = [self._width(length) for length in lengths]
-        own = None if widths == lengths else _rows(lengths, widths)
-        if own is not None:
-            hidden = hidden.new_zeros(sum(widths), hidden.shape[1]).index_copy_(0, own, hidden)
-        runs = self._runs(lengths, widths)
+        runs = [(length, len(list(run)), self._bias(length)) for length, run in groupby(lengths)]
         for layer in self._layers:
             mixed = self._attention(functional.linear(hidden, layer.qkv, layer.qkv_bias), runs)
             hidden = self._rest(mixed, hidden, layer)
-        return hidden if own is None else hidden[own]
-
-    def _width(self, length: int) -> int:
-        """Rows of a text of so many tokens."""
-        filled = self._dtype == torch.bfloat16 and length >= _FILLED_FROM
-        return -(-length // _TILE) * _TILE if filled else length
-
-    def _runs(self, lengths: list[int], widths: list[int]) -> list[_Run]:
-        runs = []
-        for width, members in groupby(zip(widths, lengths, strict=True), key=lambda pair: pair[0]):
-            own = torch.tensor([length for _, length in members])
-            added = None if self._distances is None else self._distances.between(width).to(self._dtype)[None]
-            if bool((own < width).any()):
-                filling = torch.zeros(len(own), 1, 1, width, dtype=self._dtype)
-                filling.masked_fill_(torch.arange(width) >= own[:, None, None, None], -torch.inf)
-                added = filling if added is None else added + filling
-            runs.append(_Run(width, len(own), added))
-        return runs
+        return hidden
 
     def _rest(self, mixed: Tensor, hidden: Tensor, layer: _Layer) -> Tensor:
         if self._after_attention is after_attention:
@@ -119,24 +80,21 @@ class PackedBert:
             self._after_attention = after_attention
             return after_attention(mixed, hidden, layer, self._activation, self._eps)
 
-    def _attention(self, qkv: Tensor, runs: list[_Run]) -> Tensor:
-        """Attention inside each text; texts of equal width, neighbours by the plan, share one call."""
-        mixed = torch.empty(len(qkv), qkv.shape[1] // 3, dtype=qkv.dtype)
+    def _bias(self, length: int) -> Tensor | None:
+        return None if self._distances is None else self._distances.between(length).to(self._dtype)
+
+    def _attention(self, qkv: Tensor, runs: list[tuple[int, int, Tensor | None]]) -> Tensor:
+        """Attention inside each text; texts of equal length, neighbours by the plan, share one call."""
+        width = qkv.shape[1] // 3
+        mixed = torch.empty(len(qkv), width, dtype=qkv.dtype)
         start = 0
-        for width, count, added in runs:
-            stop = start + width * count
-            query, key, value = qkv[start:stop].view(count, width, 3, self._heads, -1).permute(2, 0, 3, 1, 4)
-            result = functional.scaled_dot_product_attention(query, key, value, attn_mask=added)
-            mixed[start:stop].view(count, width, self._heads, -1).copy_(result.transpose(1, 2))
+        for length, count, bias in runs:
+            stop = start + length * count
+            query, key, value = qkv[start:stop].view(count, length, 3, self._heads, -1).permute(2, 0, 3, 1, 4)
+            result = functional.scaled_dot_product_attention(query, key, value, attn_mask=bias)
+            mixed[start:stop].view(count, length, self._heads, -1).copy_(result.transpose(1, 2))
             start = stop
         return mixed
-
-
-def _rows(lengths: list[int], widths: list[int]) -> Tensor:
-    """Where each token of the packed texts is when text i has `widths[i]` rows: int64 [tokens]."""
-    own, rows = torch.tensor(lengths), torch.tensor(widths)
-    before = (rows - own).cumsum(0) - (rows - own)
-    return torch.arange(int(own.sum())) + torch.repeat_interleave(before, own)
 
 
 def after_attention(mixed: Tensor, hidden: Tensor, layer: _Layer, activation: Activation, eps: float) -> Tensor:

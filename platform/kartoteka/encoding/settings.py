@@ -20,14 +20,15 @@ class EncodingSettings(Settings):
 
     precision: Literal["auto", "fp32", "bf16", "fp16", "int16"] = "auto"
     """`auto`: on a CPU bf16 with AMX, else int16 (12-bit linear layers; BERT family, C compiler, VNNI or AVX2 needed),
-    else bf16 or fp32; on a GPU bf16, or fp16 without it."""
+    else bf16 or fp32; on a GPU bf16, or fp16 without it. bf16 by AMX takes kernels of our own where int16 would, else
+    torch's."""
 
     threads: int = Field(default=1, ge=1, le=1024)
     """Threads of one engine. One single-threaded engine per core beats one engine on all cores."""
 
     compile: bool = False
-    """Compile the layers of the packed fp32 and bf16 path with torch.compile: slower to start, then faster. Needs a
-    C++ compiler; without one a warning says so. The int16 path is compiled as it is."""
+    """Compile the layers of torch's packed fp32 and bf16 path with torch.compile: slower to start, then faster. Needs
+    a C++ compiler; without one a warning says so. int16 is compiled as it is, and bf16 then torch's."""
 
     max_tokens: int | None = Field(default=None, ge=2)
     """Truncate texts to this many tokens; unset: the model's own limit, which a larger value never passes."""
