@@ -5,7 +5,8 @@
 Asked for are documents of FILE, their keyphrases known. Two generators: the one in DIR (`kartoteka train generator`),
 and one of BART-base's size, as the paper's is, with random weights: what a step costs does not depend on the weights.
 How many steps there are does, so both write exactly as many tokens as the document's own keyphrases have, by the
-tokeniser of DIR. A tokeniser of BART's 50,265 pieces would make of them fewer by a few in a hundred.
+tokeniser of DIR. A tokeniser of BART's 50,265 pieces would make of them fewer by a few in a hundred. Where the CPU
+multiplies bf16 by itself (AMX) the generators write in it too, and the cheaper counts.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from bench import corpus
 from bench.processes import cpu
 from bench.tables import Check, Outcome
 from kartoteka import edition as editions
+from kartoteka.encoding.precision import cpu_abilities
 from kartoteka.encoding.settings import EncodingSettings
 from kartoteka.generation import targets
 from kartoteka.generation.generate import Generator, Writer
@@ -33,6 +35,7 @@ from kartoteka.stages.trained import EncodeTrained
 from kartoteka.stages.vectors import matrix_of
 
 REQUIRED = 20.0
+BASE = "BART-KP of BART-base's size, 139 M weights"
 #: BART-base: 139 million weights (Lewis et al. 2020).
 _BASE = {
     "vocab_size": 50_265, "d_model": 768, "encoder_layers": 6, "decoder_layers": 6, "encoder_attention_heads": 12,
@@ -55,11 +58,13 @@ def main() -> None:
     small = Generator.open(options.generator, "cpu", search={"beam": options.beam})
     longest = lengths(small, asked)
     size = sum(weight.numel() for weight in small.writer.model.parameters()) / 1e6
-    taken = {
-        "Kartoteka": ours(options.edition, options.ranker, rows),
-        f"BART-KP of DIR, {size:.0f} M weights": writing(small, rows, longest),
-        "BART-KP of BART-base's size, 139 M weights": writing(of_base_size(small), rows, longest),
-    }
+    taken = {"Kartoteka": ours(options.edition, options.ranker, rows)}
+    base = of_base_size(small)
+    for kind in (torch.float32, torch.bfloat16) if cpu_abilities()["amx"] else (torch.float32,):
+        precision = str(kind).removeprefix("torch.")
+        for name, one in ((f"BART-KP of DIR, {size:.0f} M weights", small), (BASE, base)):
+            one.writer.model.to(kind)
+            taken[f"{name}, {precision}"] = writing(one, rows, longest)
     outcome = Outcome("generation", "SearchKeys beside BART-KP: what a document costs")
     first = taken["Kartoteka"]
     outcome.notes += [
@@ -71,7 +76,7 @@ def main() -> None:
         ["", "CPU-s", "of Kartoteka's"],
         [[name, f"{seconds:.3f}", f"{seconds / first:.1f}"] for name, seconds in taken.items()],
     )
-    ratio = taken["BART-KP of BART-base's size, 139 M weights"] / first
+    ratio = min(seconds for name, seconds in taken.items() if name.startswith(BASE)) / first
     outcome.checks = [
         Check("BART-KP of the paper's size / Kartoteka", f">= {REQUIRED:g}", f"{ratio:.1f}", ratio >= REQUIRED)
     ]

@@ -18,38 +18,45 @@ static long up_to(long n, long multiple) { return (n + multiple - 1) / multiple 
 /* Asks Linux for the tiles, which a process has to before it uses them; 0 where it has them. */
 long amx_ready(void) { return syscall(SYS_arch_prctl, 0x1023 /* ARCH_REQ_XCOMP_PERM */, 18 /* tile data */); }
 
-/* c [32 rows `stride` apart][32] = two tiles of rows times two of columns, over `depth` tiles. Tiles of rows follow each
- * other in a0 and a1 (null: only the first 16 rows), those of columns are `step` apart in b0 and b1. */
-static inline __attribute__((always_inline)) void multiply(
-    const bf16 *a0, const bf16 *a1, const bf16 *b0, const bf16 *b1, long step, long depth, float *c, long stride) {
+/* Sums in tiles 0 to 3 of two tiles of rows, at a0 and a1 (without `both`: of the first), times two of columns. */
+static inline __attribute__((always_inline)) void step(
+    const bf16 *a0, const bf16 *a1, const bf16 *b0, const bf16 *b1, int both) {
+    _tile_loadd(4, a0, 64);
+    _tile_loadd(6, b0, 64);
+    _tile_loadd(7, b1, 64);
+    _tile_dpbf16ps(0, 4, 6);
+    _tile_dpbf16ps(1, 4, 7);
+    if (both) {
+        _tile_loadd(5, a1, 64);
+        _tile_dpbf16ps(2, 5, 6);
+        _tile_dpbf16ps(3, 5, 7);
+    }
+}
+
+static inline void clear(void) {
     _tile_zero(0);
     _tile_zero(1);
-    if (a1) {
-        _tile_zero(2);
-        _tile_zero(3);
-        for (long k = 0; k < depth; k++, a0 += TILE, a1 += TILE, b0 += step, b1 += step) {
-            _tile_loadd(4, a0, 64);
-            _tile_loadd(6, b0, 64);
-            _tile_loadd(7, b1, 64);
-            _tile_loadd(5, a1, 64);
-            _tile_dpbf16ps(0, 4, 6);
-            _tile_dpbf16ps(1, 4, 7);
-            _tile_dpbf16ps(2, 5, 6);
-            _tile_dpbf16ps(3, 5, 7);
-        }
-        _tile_stored(2, c + SIDE * stride, 4 * stride);
-        _tile_stored(3, c + SIDE * stride + SIDE, 4 * stride);
-    } else {
-        for (long k = 0; k < depth; k++, a0 += TILE, b0 += step, b1 += step) {
-            _tile_loadd(4, a0, 64);
-            _tile_loadd(6, b0, 64);
-            _tile_loadd(7, b1, 64);
-            _tile_dpbf16ps(0, 4, 6);
-            _tile_dpbf16ps(1, 4, 7);
-        }
-    }
+    _tile_zero(2);
+    _tile_zero(3);
+}
+
+/* The sums to c, rows `stride` apart. */
+static inline void store(float *c, long stride, int both) {
     _tile_stored(0, c, 4 * stride);
     _tile_stored(1, c + SIDE, 4 * stride);
+    if (both) {
+        _tile_stored(2, c + SIDE * stride, 4 * stride);
+        _tile_stored(3, c + SIDE * stride + SIDE, 4 * stride);
+    }
+}
+
+/* c [32 rows `stride` apart][32] = two tiles of rows times two of columns, over `depth` tiles. Tiles of rows follow each
+ * other in a0 and a1 (null: only the first 16 rows), those of columns are `next` apart in b0 and b1. */
+static inline __attribute__((always_inline)) void multiply(
+    const bf16 *a0, const bf16 *a1, const bf16 *b0, const bf16 *b1, long next, long depth, float *c, long stride) {
+    clear();
+    for (long k = 0; k < depth; k++) step(a0 + k * TILE, a1 + k * TILE, b0 + k * next, b1 + k * next, a1 != 0);
+    store(c, stride, a1 != 0);
 }
 
 /* 32 numbers as bf16, rounded to nearest. */
@@ -109,32 +116,60 @@ static inline __attribute__((always_inline)) vec activated(vec x, int then) {
     }
 }
 
-/* `then` is a constant in each caller, so that its branch is gone from the loops. */
+/* A block of 32 x 32 sums that waits for what follows its product. */
+typedef struct {
+    float c[DEPTH * DEPTH] __attribute__((aligned(64)));
+    vec low, high; /* bias */
+    float *sums;
+    bf16 *out;
+    long rows, stride, next; /* rows of `sums`; tiles of rows of `out` */
+} Waiting;
+
+/* Row r of the block: bias, and added to `sums`, or activated and put into `out`. */
+static inline __attribute__((always_inline)) void finish_row(const Waiting *block, long r, int then) {
+    vec x = _mm512_add_ps(_mm512_load_ps(block->c + r * DEPTH), block->low);
+    vec y = _mm512_add_ps(_mm512_load_ps(block->c + r * DEPTH + SIDE), block->high);
+    if (then == RESIDUAL) {
+        float *place = block->sums + r * block->stride;
+        _mm512_storeu_ps(place, _mm512_add_ps(x, _mm512_loadu_ps(place)));
+        _mm512_storeu_ps(place + SIDE, _mm512_add_ps(y, _mm512_loadu_ps(place + SIDE)));
+    } else {
+        put(block->out + r / SIDE * block->next + r % SIDE * DEPTH, activated(x, then), activated(y, then));
+    }
+}
+
+/* `then` is a constant in each caller, so that its branch is gone from the loops. What follows the product of a block is
+ * done while the tiles of the next are multiplied: they are two units of the processor. */
 static inline __attribute__((always_inline)) void product_then(
     const Linear *linear, const bf16 *a, long tiles, int then, float *sums, bf16 *out) {
-    const long depth = linear->in / DEPTH, columns = linear->out / DEPTH;
-    float c[DEPTH * DEPTH] __attribute__((aligned(64)));
+    const long depth = linear->in / DEPTH, columns = linear->out / DEPTH, each = (DEPTH + depth - 1) / depth;
+    Waiting blocks[2], *before = &blocks[0], *now = &blocks[1];
+    before->rows = 0;
     for (long j = 0; j < columns; j++) {
         const bf16 *b = (const bf16 *)linear->weights + j * depth * 2 * TILE;
-        vec low = _mm512_loadu_ps(linear->bias + j * DEPTH), high = _mm512_loadu_ps(linear->bias + j * DEPTH + SIDE);
         for (long i = 0; i < tiles; i += 2) {
-            const long rows = i + 1 < tiles ? 2 * SIDE : SIDE;
-            const bf16 *own = a + i * depth * TILE;
-            multiply(own, rows > SIDE ? own + depth * TILE : 0, b, b + TILE, 2 * TILE, depth, c, DEPTH);
-            for (long r = 0; r < rows; r++) {
-                vec x = _mm512_add_ps(_mm512_load_ps(c + r * DEPTH), low);
-                vec y = _mm512_add_ps(_mm512_load_ps(c + r * DEPTH + SIDE), high);
-                if (then == RESIDUAL) {
-                    float *place = sums + (i * SIDE + r) * linear->out + j * DEPTH;
-                    _mm512_storeu_ps(place, _mm512_add_ps(x, _mm512_loadu_ps(place)));
-                    _mm512_storeu_ps(place + SIDE, _mm512_add_ps(y, _mm512_loadu_ps(place + SIDE)));
-                } else {
-                    bf16 *place = out + ((i + r / SIDE) * columns + j) * TILE + r % SIDE * DEPTH;
-                    put(place, activated(x, then), activated(y, then));
-                }
+            const int both = i + 1 < tiles;
+            const bf16 *a0 = a + i * depth * TILE, *a1 = a0 + depth * TILE;
+            clear();
+            for (long k = 0, r = 0; k < depth; k++) {
+                step(a0 + k * TILE, a1 + k * TILE, b + 2 * k * TILE, b + (2 * k + 1) * TILE, both);
+                for (long stop = r + each < before->rows ? r + each : before->rows; r < stop; r++)
+                    finish_row(before, r, then);
             }
+            store(now->c, DEPTH, both);
+            now->low = _mm512_loadu_ps(linear->bias + j * DEPTH);
+            now->high = _mm512_loadu_ps(linear->bias + j * DEPTH + SIDE);
+            now->sums = sums + i * SIDE * linear->out + j * DEPTH;
+            now->out = out + (i * columns + j) * TILE;
+            now->rows = both ? 2 * SIDE : SIDE;
+            now->stride = linear->out;
+            now->next = columns * TILE;
+            Waiting *other = before;
+            before = now;
+            now = other;
         }
     }
+    for (long r = 0; r < before->rows; r++) finish_row(before, r, then);
 }
 
 /* The states a, `tiles` tiles of rows, times the weights, plus bias: with RESIDUAL added to `sums` [rows, out] in fp32,
