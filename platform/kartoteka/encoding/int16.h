@@ -1,4 +1,4 @@
-/* What the two halves of the int16 encoder share. All matrices are row-major; widths are padded to 16 with zeros. */
+/* What our kernels share. All matrices of the int16 ones are row-major; widths are padded to 16 with zeros. */
 #ifndef KARTOTEKA_INT16_H
 #define KARTOTEKA_INT16_H
 
