@@ -20,7 +20,7 @@ from kartoteka.keyphrases.ranker import fit_ranker
 from kartoteka.keyphrases.settings import KeyphraseSettings
 from kartoteka.lexical.shard import build_shard
 from kartoteka.lexical.statistics import count_part, merge
-from kartoteka.ranking.directory import write_ranker
+from kartoteka.ranking.directory import PLAIN_ENCODER, write_ranker
 from kartoteka.ranking.settings import RankerSettings, StudentSettings
 from kartoteka.ranking.student import write_student
 from kartoteka.text.words import content_stems
@@ -88,5 +88,5 @@ def make_ranker(
         head = SpanHead(*(random.normal(size=shape).astype(np.float32) for shape in shapes))
     hashes = np.sort(hash_words(list(seen))) if seen else np.zeros(0, np.uint64)
     write_ranker(model, transformer, student, settings, hashes, {"data": {"training": len(seen)}}, head)
-    (model / "README.md").write_text("# card\n")
+    (model / "README.md").write_text(f"# card\n\nA ranker; {PLAIN_ENCODER}.\n")
     return model

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from jobs.__main__ import app
 from kartoteka.encoding.encoder import load_encoder
-from kartoteka.ranking.directory import add_fusion, open_ranker
+from kartoteka.ranking.directory import PLAIN_ENCODER, add_fusion, open_ranker
 from kartoteka.ranking.settings import RankerSettings
 
 
@@ -39,6 +39,8 @@ def test_a_ranker_becomes_smaller_and_stays_one(ranker: Path, tmp_path: Path) ->
     assert after.encoder_sha256 != before.encoder_sha256
     assert after.has_seen(["a", "b"]).tolist() == [True, False]
     assert "eight bits" in (out / "README.md").read_text()
+    assert PLAIN_ENCODER in (ranker / "README.md").read_text()
+    assert PLAIN_ENCODER not in (out / "README.md").read_text()
     texts = ["training of neural network", "reactor core"]
     vectors = [load_encoder(str(files.encoder), precision="fp32").encode(texts) for files in (before, after)]
     assert ((vectors[0] * vectors[1]).sum(1) > 0.999).all()

@@ -34,6 +34,8 @@ DESCRIPTION = "ranker.json"
 ENCODER = "encoder"
 SEEN = "seen.npy"
 CARD = "README.md"
+#: How the card of a trained ranker says what its encoder is; `ranking.quantise` takes it back.
+PLAIN_ENCODER = "its `encoder` is a plain sentence-transformers model"
 #: The small ranker that comes with Kartoteka, by this name wherever one is asked for.
 #: A folder of the same name is `./default`.
 DEFAULT_RANKER = "default"

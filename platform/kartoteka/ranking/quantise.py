@@ -9,8 +9,9 @@ from kartoteka.encoding.eightbit import EIGHT_BITS, write_eight_bits
 from kartoteka.encoding.models import resolve_model
 from kartoteka.encoding.transformer import load_transformer
 from kartoteka.folders import whole_folder
-from kartoteka.ranking.directory import CARD, ENCODER, RankerFiles, describe_anew
+from kartoteka.ranking.directory import CARD, ENCODER, PLAIN_ENCODER, RankerFiles, describe_anew
 
+_ENCODER = "its `encoder` has weights in eight bits"
 _FORM = f"""
 ## Form
 
@@ -39,5 +40,6 @@ def quantise(ranker: RankerFiles, folder: Path) -> None:
         write_eight_bits(weights, new / ENCODER / EIGHT_BITS)
         card = new / CARD
         if card.is_file():
-            card.write_text(card.read_text(encoding="utf-8").rstrip("\n") + "\n" + _FORM, encoding="utf-8")
+            text = card.read_text(encoding="utf-8").replace(PLAIN_ENCODER, _ENCODER)
+            card.write_text(text.rstrip("\n") + "\n" + _FORM, encoding="utf-8")
         describe_anew(new)

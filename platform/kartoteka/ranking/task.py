@@ -17,7 +17,7 @@ from kartoteka.keyphrases.settings import KeyphraseSettings
 from kartoteka.lexical.settings import LexicalSettings
 from kartoteka.ranking import data
 from kartoteka.ranking.batches import collate
-from kartoteka.ranking.directory import DEFAULT_RANKER
+from kartoteka.ranking.directory import DEFAULT_RANKER, PLAIN_ENCODER
 from kartoteka.ranking.settings import RankerSettings
 from kartoteka.ranking.teacher import open_teacher
 from kartoteka.storage import Storage
@@ -125,8 +125,7 @@ class RankerTask(Task):
             ],
             "intended": (
                 "Ranking keyphrases of similar documents for a title and abstract of the same kind: the cosine of the "
-                "two vectors. `kartoteka reindex --ranker` takes the directory; its `encoder` is a plain "
-                "sentence-transformers model."
+                f"two vectors. `kartoteka reindex --ranker` takes the directory; {PLAIN_ENCODER}."
             ),
             "limits": (
                 f"Texts are cut to {self.settings.max_document_tokens} tokens. It has learned one archive's habits; "
