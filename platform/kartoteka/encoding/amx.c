@@ -139,20 +139,24 @@ static inline __attribute__((always_inline)) void finish_row(const Waiting *bloc
 }
 
 /* `then` is a constant in each caller, so that its branch is gone from the loops. What follows the product of a block is
- * done while the tiles of the next are multiplied: they are two units of the processor. */
+ * done while the tiles of the next are multiplied: they are two units of the processor. And the weights of the columns
+ * to come are called into the L2 cache meanwhile: all of a model's weights are too many for it. */
 static inline __attribute__((always_inline)) void product_then(
     const Linear *linear, const bf16 *a, long tiles, int then, float *sums, bf16 *out) {
     const long depth = linear->in / DEPTH, columns = linear->out / DEPTH, each = (DEPTH + depth - 1) / depth;
+    const long ahead = 2 * TILE / ((tiles + 1) / 2); /* of the next columns' weights, at each step */
     Waiting blocks[2], *before = &blocks[0], *now = &blocks[1];
     before->rows = 0;
     for (long j = 0; j < columns; j++) {
-        const bf16 *b = (const bf16 *)linear->weights + j * depth * 2 * TILE;
+        const bf16 *b = (const bf16 *)linear->weights + j * depth * 2 * TILE, *next = b + depth * 2 * TILE;
         for (long i = 0; i < tiles; i += 2) {
             const int both = i + 1 < tiles;
             const bf16 *a0 = a + i * depth * TILE, *a1 = a0 + depth * TILE;
             clear();
             for (long k = 0, r = 0; k < depth; k++) {
                 step(a0 + k * TILE, a1 + k * TILE, b + 2 * k * TILE, b + (2 * k + 1) * TILE, both);
+                for (long n = 0; n < ahead; n += DEPTH) _mm_prefetch((const char *)(next + n), _MM_HINT_T1);
+                next += ahead;
                 for (long stop = r + each < before->rows ? r + each : before->rows; r < stop; r++)
                     finish_row(before, r, then);
             }
