@@ -6,6 +6,7 @@ multiplied. A text has the same bits in any company.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -36,11 +37,10 @@ class AmxBert(CompiledBert):
         before = np.cumsum(widths - lengths) - (widths - lengths)
         return np.arange(lengths.sum()) + np.repeat(before, lengths), int(widths.sum())
 
-    def _run(self, lengths: np.ndarray, hidden: np.ndarray) -> None:
-        library, rows = native.amx_kernels(), len(hidden)
-        room = self._room(library.amx_room(rows, int(lengths.max()), self._shape))
-        for layer in self._layers:
-            library.amx_layer(layer, self._shape, lengths.ctypes.data, len(lengths), rows, hidden.ctypes.data, room)
+    @staticmethod
+    def _kernels() -> tuple[Callable[..., int], Callable[..., None]]:
+        library = native.amx_kernels()
+        return library.amx_room, library.amx_layer
 
     def _linear(self, weights: np.ndarray, bias: np.ndarray) -> native.Linear:
         outputs, inputs = weights.shape

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import threading
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -69,13 +70,22 @@ class CompiledBert(ABC):
     def _rows(self, lengths: np.ndarray) -> tuple[np.ndarray | slice, int]:
         """Which rows the tokens of texts of these `lengths` have, and of how many."""
 
+    @staticmethod
     @abstractmethod
-    def _run(self, lengths: np.ndarray, hidden: np.ndarray) -> None:
-        """All layers, in place, on `hidden` float32 [rows, padded width]."""
+    def _kernels() -> tuple[Callable[..., int], Callable[..., None]]:
+        """How many bytes of scratch a layer wants, and the layer; see `native`."""
 
     @abstractmethod
     def _linear(self, weights: np.ndarray, bias: np.ndarray) -> native.Linear:
         """Padded float32 `weights` [out, in] and `bias` as the kernel reads them."""
+
+    def _run(self, lengths: np.ndarray, hidden: np.ndarray) -> None:
+        """All layers, in place, on `hidden` float32 [rows, padded width]."""
+        wanted, layer = self._kernels()
+        rows = len(hidden)
+        room = self._room(wanted(rows, int(lengths.max()), self._shape))
+        for own in self._layers:
+            layer(own, self._shape, lengths.ctypes.data, len(lengths), rows, hidden.ctypes.data, room)
 
     def _room(self, needed: int) -> int:
         """The address of so many bytes of scratch, this thread's own."""

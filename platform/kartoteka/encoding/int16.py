@@ -6,6 +6,7 @@ activations stay in fp32. Cosine to the fp32 vectors is above 0.9999.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -39,11 +40,10 @@ class Int16Bert(CompiledBert):
         tokens = int(lengths.sum())
         return slice(tokens), up_to(tokens, _ROWS)
 
-    def _run(self, lengths: np.ndarray, hidden: np.ndarray) -> None:
-        library, rows = native.kernels(), len(hidden)
-        room = self._room(library.layer_room(rows, int(lengths.max()), self._shape))
-        for layer in self._layers:
-            library.run_layer(layer, self._shape, lengths.ctypes.data, len(lengths), rows, hidden.ctypes.data, room)
+    @staticmethod
+    def _kernels() -> tuple[Callable[..., int], Callable[..., None]]:
+        library = native.kernels()
+        return library.layer_room, library.run_layer
 
     def _linear(self, weights: np.ndarray, bias: np.ndarray) -> native.Linear:
         outputs, inputs = weights.shape

@@ -62,7 +62,7 @@ def amx_kernels() -> ctypes.CDLL | None:
     """Those for AMX, or `None`: also where the CPU has no AMX, or the system keeps it back."""
     if not has_amx():
         return None
-    library = _library((*_FLAGS, *_AMX_FLAGS), (*_SOURCES, "amx.c"), "bf16")
+    library = _library((*_FLAGS, *_AMX_FLAGS), (*_SOURCES, "amx.c", "amx_attention.c"), "bf16")
     if library is not None and library.amx_ready():
         _log.warning("the system does not let this process use AMX, so encoding takes torch's bf16")
         return None
@@ -109,7 +109,7 @@ def _compiled(compiler: str | None, flags: tuple[str, ...], sources: tuple[str, 
     """Path of the shared library, compiled if the cache lacks it for these `sources` and `flags`."""
     digest = hashlib.sha256(" ".join(flags).encode())
     paths = [_HERE / name for name in sources]
-    for path in [*paths, _HERE / "int16.h"]:
+    for path in [*paths, *sorted(_HERE.glob("*.h"))]:
         digest.update(path.read_bytes())
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "kartoteka"
     library = cache / f"kernels-{digest.hexdigest()[:16]}.so"
