@@ -143,20 +143,20 @@ def test_amx_is_nearer_to_fp32_than_torch_is(tiny, texts, kind):
 
 
 @needs_amx
-def test_amx_leaves_the_tiles_of_torch_as_they_were(tiny, texts):
-    a, b = torch.randn(64, 96).bfloat16(), torch.randn(96, 80).bfloat16()
-    first = a @ b
-    load_encoder(str(tiny("bert")), precision="bf16").encode(texts)
-    assert torch.equal(a @ b, first)
-
-
-@needs_amx
 def test_without_its_kernels_bf16_is_torchs(tiny, texts, monkeypatch):
     ours = load_encoder(str(tiny("bert")), precision="bf16").encode(texts)
     monkeypatch.setattr(native, "amx_kernels", lambda: None)
     encoder = load_encoder(str(tiny("bert")), precision="bf16")
     assert isinstance(encoder._states, PackedBert)
     assert cosines(encoder.encode(texts), ours).min() > 0.999
+
+
+@needs_amx
+def test_batches_are_as_large_as_the_rows_that_texts_take_up(tiny):
+    encoder = load_encoder(str(tiny("bert")), precision="bf16", settings=EncodingSettings(token_budget=64))
+    tokens = encoder.tokenise(["cat"] * 9)
+    assert tokens.lengths.tolist() == [3] * 9
+    assert [len(batch) for batch, _ in encoder._batches(tokens, lambda states, lengths: None)] == [4, 4, 1]
 
 
 @pytest.mark.parametrize("precision", [INT16, AMX])
@@ -292,13 +292,29 @@ def test_wrong_options(tiny, options, message):
 def test_without_a_compiler_the_encoder_falls_back(tiny, monkeypatch, tmp_path, caplog):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setenv("PATH", str(tmp_path))
-    native.kernels.cache_clear()
+    caches = (native.kernels, native.amx_kernels)
+    for cache in caches:
+        cache.cache_clear()
     try:
-        assert load_encoder(str(tiny("bert"))).identity["precision"] in ("fp32", "bf16")
+        encoder = load_encoder(str(tiny("bert")))
+        assert encoder.identity["precision"] in ("fp32", "bf16")
+        assert isinstance(encoder._states, PackedBert)
         with pytest.raises(ValueError, match="C compiler"):
             load_encoder(str(tiny("bert")), precision="int16")
     finally:
-        native.kernels.cache_clear()
+        for cache in caches:
+            cache.cache_clear()
+
+
+@needs_amx
+def test_a_system_that_keeps_the_tiles_back_is_told_of(monkeypatch, caplog):
+    class Refusing:
+        def amx_ready(self):
+            return -1
+
+    monkeypatch.setattr(native, "_library", lambda *_: Refusing())
+    assert native.amx_kernels.__wrapped__() is None
+    assert "does not let this process use AMX" in caplog.text
 
 
 def test_settings_and_models_import_no_torch():

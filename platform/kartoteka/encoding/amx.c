@@ -85,7 +85,7 @@ static inline __attribute__((always_inline)) void product_then(
         const bf16 *b = (const bf16 *)linear->weights + j * depth * 2 * TILE, *next = b + depth * 2 * TILE;
         for (long i = 0; i < tiles; i += 2) {
             const int both = i + 1 < tiles;
-            const bf16 *a0 = a + i * depth * TILE, *a1 = a0 + depth * TILE;
+            const bf16 *a0 = a + i * depth * TILE, *a1 = both ? a0 + depth * TILE : a0;
             clear();
             for (long k = 0, r = 0; k < depth; k++) {
                 step(a0 + k * TILE, a1 + k * TILE, b + 2 * k * TILE, b + (2 * k + 1) * TILE, both);
@@ -97,8 +97,8 @@ static inline __attribute__((always_inline)) void product_then(
             store(now->c, DEPTH, both);
             now->low = _mm512_loadu_ps(linear->bias + j * DEPTH);
             now->high = _mm512_loadu_ps(linear->bias + j * DEPTH + SIDE);
-            now->sums = sums + i * SIDE * linear->out + j * DEPTH;
-            now->out = out + (i * columns + j) * TILE;
+            if (then == RESIDUAL) now->sums = sums + i * SIDE * linear->out + j * DEPTH;
+            else now->out = out + (i * columns + j) * TILE;
             now->rows = both ? 2 * SIDE : SIDE;
             now->stride = linear->out;
             now->next = columns * TILE;
@@ -135,7 +135,7 @@ static void to_tiles(const float *values, long tiles, long width, bf16 *out) {
 /* Bytes of scratch for `amx_layer` on a batch of `rows` (a multiple of 16) whose longest text has `longest` tokens. */
 long amx_room(long rows, long longest, const Shape *shape) {
     long wide = shape->heads * shape->head_width, block = BLOCK * SIDE * (shape->width + shape->inner);
-    return sizeof(bf16) * (4 * rows * wide + block) + sizeof(float) * attend_room(longest, shape) + 64;
+    return sizeof(bf16) * (4 * rows * wide + block) + sizeof(float) * attend_room(longest, shape);
 }
 
 /* One layer on texts of a whole number of tiles each, in place: hidden fp32 [rows, width]. `lengths`: their tokens; rows
@@ -148,6 +148,7 @@ void amx_layer(const Layer *layer, const Shape *shape, const int64_t *lengths, l
     bf16 *inner = states + BLOCK * SIDE * width;
     float *own = (float *)(inner + BLOCK * SIDE * shape->inner);
     _tile_storeconfig(before); /* torch's products have one of their own in this thread */
+    written();
     _tile_loadconfig(chosen);
     for (long i = 0; i < tiles; i += BLOCK) {
         long count = tiles - i < BLOCK ? tiles - i : BLOCK;
@@ -166,5 +167,6 @@ void amx_layer(const Layer *layer, const Shape *shape, const int64_t *lengths, l
         product_of(&layer->down, inner, count, RESIDUAL, state, 0);
         layer_norm(state, count * SIDE, shape, layer->gain2, layer->shift2);
     }
+    written();
     _tile_loadconfig(before);
 }

@@ -31,6 +31,7 @@ class AmxBert(CompiledBert):
     """See the module. A text has a whole number of tiles of rows."""
 
     columns = head_columns = _COLUMNS
+    rows = _ROWS
 
     def _rows(self, lengths: np.ndarray) -> tuple[np.ndarray, int]:
         widths = up_to(lengths, _ROWS)

@@ -102,7 +102,7 @@ void attend(const bf16 *qkv, long tokens, const Shape *shape, float *room, bf16 
             const bf16 *own = q + i * size;
             for (long j = 0; j < padded; j += DEPTH) {
                 const bf16 *b = keys + j / SIDE * depth * TILE;
-                multiply(own, both ? own + size : 0, b, b + depth * TILE, TILE, depth, scores + j, padded);
+                multiply(own, size, both, b, b + depth * TILE, TILE, depth, scores + j, padded);
             }
             for (long r = 0; r < rows; r++) {
                 long place = i * SIDE + r < tokens ? i * SIDE + r : tokens - 1;
@@ -111,8 +111,8 @@ void attend(const bf16 *qkv, long tokens, const Shape *shape, float *room, bf16 
                 inverse[r] = soften_to(scores + r * padded, distances, tokens, padded, to);
             }
             for (long c = 0; c < depth; c++) {
-                const bf16 *a = weights, *b = values + c * 2 * TILE;
-                multiply(a, both ? a + padded / DEPTH * TILE : 0, b, b + TILE, 2 * depth * TILE, padded / DEPTH, mixed, DEPTH);
+                const bf16 *b = values + c * 2 * TILE;
+                multiply(weights, padded / DEPTH * TILE, both, b, b + TILE, 2 * depth * TILE, padded / DEPTH, mixed, DEPTH);
                 for (long r = 0; r < rows; r++) {
                     vec scale = _mm512_set1_ps(inverse[r]), x = _mm512_load_ps(mixed + r * DEPTH);
                     vec y = _mm512_load_ps(mixed + r * DEPTH + SIDE);

@@ -22,6 +22,7 @@ from kartoteka.encoding.family import Embeddings, Parts, distances_of, layers_of
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+_LINE = 64  # bytes
 _ACTIVATIONS = {"gelu": 0, "gelu_new": 1, "gelu_pytorch_tanh": 1, "relu": 2}
 
 
@@ -31,7 +32,7 @@ class CompiledBert(ABC):
     `columns`: what widths are padded to, with zeros; `head_columns`: what the width of a head is.
     """
 
-    padded = False
+    padded, rows = False, 1
     columns: ClassVar[int]
     head_columns: ClassVar[int]
 
@@ -61,7 +62,7 @@ class CompiledBert(ABC):
         """`ids` int64 [tokens] packed, `lengths` of the texts -> states float32 [tokens, d], packed the same way."""
         sizes = np.asarray(lengths, np.int64)
         own, rows = self._rows(sizes)
-        hidden = np.zeros((rows, self._padded_width), np.float32)
+        hidden = _aligned(np.float32, rows, self._padded_width)
         hidden[own, : self._width] = self._embed(ids, lengths).numpy()
         self._run(sizes, hidden)
         return torch.from_numpy(hidden[own, : self._width])
@@ -91,7 +92,7 @@ class CompiledBert(ABC):
         """The address of so many bytes of scratch, this thread's own."""
         room = getattr(self._own, "room", None)
         if room is None or len(room) < needed:
-            room = self._own.room = np.zeros(needed, np.uint8)
+            room = self._own.room = _aligned(np.uint8, needed)
         return room.ctypes.data
 
     def _layer(self, layer: Parts) -> native.Layer:
@@ -125,8 +126,18 @@ class CompiledBert(ABC):
         return np.pad(array, [(0, up_to(n, self.columns) - n) for n in array.shape]).astype(np.float32)
 
     def _keep(self, array: np.ndarray) -> ctypes.c_void_p:
-        self._kept.append(np.ascontiguousarray(array))
-        return ctypes.c_void_p(self._kept[-1].ctypes.data)
+        kept = _aligned(array.dtype, *array.shape)
+        kept[...] = array
+        self._kept.append(kept)
+        return ctypes.c_void_p(kept.ctypes.data)
+
+
+def _aligned(kind: np.typing.DTypeLike, *shape: int) -> np.ndarray:
+    """Zeros that begin with a cache line: a row of a tile that lies across two of them is read twice."""
+    size = int(np.prod(shape)) * np.dtype(kind).itemsize
+    memory = np.zeros(size + _LINE, np.uint8)
+    start = -memory.ctypes.data % _LINE
+    return memory[start : start + size].view(kind).reshape(shape)
 
 
 def up_to(number: int, multiple: int) -> int:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from kartoteka.encoding.amx import AmxBert, can_tile
 from kartoteka.encoding.batches import plan_batches
+from kartoteka.encoding.compiled import up_to
 from kartoteka.encoding.family import can_pack
 from kartoteka.encoding.int16 import Int16Bert, can_quantise
 from kartoteka.encoding.models import ModelFiles, resolve_model
@@ -123,7 +124,8 @@ class Encoder:
         self, tokens: Tokens, work: Callable[[Tensor, list[int]], _Made]
     ) -> Iterator[tuple[np.ndarray, _Made]]:
         """The numbers of the texts of each batch, and what `work` makes of their packed states and their lengths."""
-        batches = plan_batches(tokens.lengths, self._budget, padded=self._states.padded)
+        room = up_to(tokens.lengths, self._states.rows)  # what a text takes up: its tokens, or whole tiles of them
+        batches = plan_batches(room, self._budget, padded=self._states.padded)
         run = partial(self._run_batch, tokens, work)
         if self._threads == 1:
             yield from ((batch, run(batch)) for batch in batches)

@@ -9,8 +9,8 @@ enum { ROWS = 6, COLUMNS = 16, LEVELS = 2047, CHUNK = 512 };
 /* No int32 overflow in a chunk of a sum: LEVELS * LEVELS * CHUNK < 2^31. */
 
 typedef struct {
-    const int16_t *weights; /* [out / 16][in / 2][16][2], each output quantised to +-LEVELS */
-    const float *scales;    /* [out], value of one level */
+    const int16_t *weights; /* [out / 16][in / 2][16][2], each output quantised to +-LEVELS; by AMX tiles of bf16 */
+    const float *scales;    /* [out], value of one level; by AMX null */
     const float *bias;      /* [out] */
     long in, out;
 } Linear;

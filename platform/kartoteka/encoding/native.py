@@ -102,7 +102,8 @@ def has_amx() -> bool:
     """Whether this CPU multiplies tiles of bf16, and has the AVX-512 that goes with them."""
     import torch
 
-    return bool(torch.cpu._is_amx_tile_supported() and torch.cpu._is_avx512_bf16_supported())
+    able = torch.cpu.get_capabilities()  # a virtual machine may have tiles without what multiplies them
+    return bool(able.get("amx_tile") and able.get("amx_bf16") and able.get("avx512_bf16"))
 
 
 def _compiled(compiler: str | None, flags: tuple[str, ...], sources: tuple[str, ...]) -> Path:

@@ -46,7 +46,7 @@ class PackedBert:
     layer; where that fails (no C++ compiler) a warning says so and the layers run as they are.
     """
 
-    padded = False
+    padded, rows = False, 1
 
     def __init__(self, model: PreTrainedModel, dtype: torch.dtype, *, compiled: bool = False) -> None:
         config = model.config

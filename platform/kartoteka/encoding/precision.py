@@ -6,7 +6,7 @@ import logging
 
 import torch
 
-from kartoteka.encoding.native import has_vnni
+from kartoteka.encoding.native import has_amx, has_vnni
 
 _log = logging.getLogger(__name__)
 
@@ -17,7 +17,7 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16, 
 def cpu_abilities() -> dict[str, bool | str]:
     """What this CPU can do for matrix products: three kinds of instructions, and the vector level that torch uses."""
     return {
-        "amx": bool(torch.cpu._is_amx_tile_supported()),
+        "amx": has_amx(),
         "avx512_bf16": bool(torch.cpu._is_avx512_bf16_supported()),
         "avx512_vnni": has_vnni(),
         "vectors": torch.backends.cpu.get_cpu_capability(),

@@ -101,7 +101,7 @@ def load_dense(files: DenseFiles) -> torch.nn.Sequential:
 class PaddedTransformer:
     """Token states of a batch by the model itself, texts padded to the longest."""
 
-    padded = True
+    padded, rows = True, 1
 
     def __init__(self, model: PreTrainedModel, device: torch.device, dtype: torch.dtype) -> None:
         self._model = model.to(device=device, dtype=dtype)
