@@ -2,7 +2,7 @@
  *
  * Matrices that are multiplied lie in tiles of 16 x 32, each a run of memory: of states [rows / 16][width / 32][16][32],
  * of weights as the instruction wants its second operand, [out / 32][in / 32][2][16 pairs][16 columns][2]. A text has a
- * whole number of tiles of rows, so that a row of no tile belongs to two texts; what a text gives depends on no other. */
+ * whole number of tiles of rows, so that no tile belongs to two texts; what a text gives depends on no other. */
 #ifndef KARTOTEKA_AMX_H
 #define KARTOTEKA_AMX_H
 

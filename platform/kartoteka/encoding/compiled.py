@@ -29,7 +29,8 @@ _ACTIVATIONS = {"gelu": 0, "gelu_new": 1, "gelu_pytorch_tanh": 1, "relu": 2}
 class CompiledBert(ABC):
     """The encoder of a BERT-family `model`, on packed tokens. Several threads may call it at once.
 
-    `columns`: what widths are padded to, with zeros; `head_columns`: what the width of a head is.
+    `columns`: what widths are padded to, with zeros; `head_columns`: what the width of a head is; `rows`: of how many
+    rows a text takes up a whole number.
     """
 
     padded, rows = False, 1
