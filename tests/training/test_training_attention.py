@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import pytest
 import torch
-from transformers import BartConfig, BartForConditionalGeneration, BertConfig, BertModel
+from transformers import (
+    BartConfig,
+    BartForConditionalGeneration,
+    BertConfig,
+    BertModel,
+    MPNetConfig,
+    MPNetModel,
+)
 
 from kartoteka.training.attention import NAME, ProductsAttention, attention, use_products
 
@@ -71,6 +78,16 @@ def bart() -> tuple[torch.nn.Module, dict[str, torch.Tensor]]:
     return BartForConditionalGeneration(config), {**found, "decoder_input_ids": torch.randint(40, (3, 6))}
 
 
+def mpnet() -> tuple[torch.nn.Module, dict[str, torch.Tensor]]:
+    small = {"hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 3, "intermediate_size": 32}
+    config = MPNetConfig(
+        vocab_size=40, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0, initializer_range=0.3, **small
+    )
+    model = MPNetModel(config, add_pooling_layer=False)
+    torch.nn.init.normal_(model.encoder.relative_attention_bias.weight)
+    return model, bert()[1]
+
+
 def count_products(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """One entry for each call of ours; they are made all the same."""
     calls, apply = [], ProductsAttention.apply
@@ -109,6 +126,55 @@ def test_a_transformer_learns_the_same_with_it(make, own, tmp_path, monkeypatch)
         assert a is None or (a - b).norm() <= 0.03 * b.norm() + 1e-6
     model.save_pretrained(tmp_path)
     assert NAME not in (tmp_path / "config.json").read_text()
+
+
+def test_mpnet_learns_what_it_would_in_fp32_and_its_distances_too(monkeypatch):
+    torch.manual_seed(0)
+    model, given = mpnet()
+    weight = torch.randn(3, 9, 24)[given["attention_mask"].bool()]
+
+    def learn() -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        model.zero_grad()
+        states = model(**given)[0][given["attention_mask"].bool()].float()
+        (states * weight).sum().backward()
+        return states.detach(), {name: p.grad.float().clone() for name, p in model.named_parameters()}
+
+    exact, right = learn()
+    model.bfloat16().train()
+    _, theirs = learn()
+    use_products(model)
+    calls = count_products(monkeypatch)
+    states, found = learn()
+    assert len(calls) == 2
+    assert torch.allclose(states, exact, atol=0.05)
+    assert right["encoder.relative_attention_bias.weight"].abs().max() > 0.1
+    for name, wanted in right.items():
+        if name.endswith("attn.k.bias"):  # what moves all scores of a query alike has no gradient but rounding's
+            continue
+        error = (found[name] - wanted).norm()
+        assert error < 0.1 * wanted.norm() or error < 1.2 * (theirs[name] - wanted).norm(), name
+    monkeypatch.undo()
+    with torch.no_grad():
+        model.encoder.layer[0].attention.attn.dropout.p = 0.5
+        assert not torch.equal(model(**given)[0], model(**given)[0])
+
+
+@pytest.mark.parametrize("together", [1, 1 << 20])
+def test_a_bias_of_all_texts_is_learned_by_the_formula(together, monkeypatch):
+    torch.manual_seed(0)
+    monkeypatch.setattr("kartoteka.training.attention._CACHED", together)
+    parts = [torch.randn(2, HEADS, WORDS, WIDTH, dtype=torch.float64, requires_grad=True) for _ in range(3)]
+    bias = torch.randn(1, HEADS, WORDS, WORDS, dtype=torch.float64, requires_grad=True)
+    mask = random_mask("float")
+    weight = torch.randn(2, HEADS, WORDS, WIDTH, dtype=torch.float64)
+    for some in (None, mask):
+        wanted = written_out(*parts, bias if some is None else bias + some)
+        found = ProductsAttention.apply(*parts, some, 0.3, bias)
+        assert torch.allclose(found, wanted, atol=1e-10)
+        right, ours = (torch.autograd.grad((each * weight).sum(), [*parts, bias]) for each in (wanted, found))
+        for a, b in zip(ours, right, strict=True):
+            assert b.abs().max() > 1e-3
+            assert torch.allclose(a, b, atol=1e-10)
 
 
 def test_dropout_and_fp32_are_left_to_the_fused_kernel(monkeypatch):
