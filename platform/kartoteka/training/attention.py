@@ -41,11 +41,10 @@ class ProductsAttention(torch.autograd.Function):
         if bias is None:
             return functional.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=scale)
         found = torch.empty_like(q)
-        for some in _parts(q):
-            own = _of(mask, some)
-            added = bias if own is None else _masked(bias, own)
-            part = functional.scaled_dot_product_attention(q[some], k[some], v[some], attn_mask=added, scale=scale)
-            found[some] = part
+        for some in _parts(q, k):
+            found[some] = functional.scaled_dot_product_attention(
+                q[some], k[some], v[some], attn_mask=_added(mask, bias, some), scale=scale
+            )
         return found
 
     @staticmethod
@@ -56,14 +55,9 @@ class ProductsAttention(torch.autograd.Function):
         # Summed in fp32: in bf16 the sum over many texts would stop growing.
         wide = None if bias is None else torch.promote_types(bias.dtype, torch.float32)
         learned = None if bias is None else torch.zeros(bias.shape, dtype=wide)
-        for some in _parts(q):
-            own = _of(mask, some)
+        for some in _parts(q, k):
             scores = torch.matmul(q[some], k[some].transpose(-1, -2)).mul_(ctx.scale)
-            if bias is not None:
-                scores += bias
-            if own is not None:
-                scores = _masked(scores, own)
-            weights = torch.softmax(scores, -1)
+            weights = torch.softmax(_masked(scores, _added(mask, bias, some)), -1)
             dv[some] = torch.matmul(weights.transpose(-1, -2), change[some])
             # One kernel that rounds once: in bf16 four of them would double the error.
             ds = torch.ops.aten._softmax_backward_data(
@@ -76,20 +70,28 @@ class ProductsAttention(torch.autograd.Function):
         return dq, dk, dv, None, None, None if learned is None else learned.to(bias.dtype)
 
 
-def _parts(q: Tensor) -> list[slice]:
+def _parts(q: Tensor, k: Tensor) -> list[slice]:
     """Texts that are taken together: one whose weights fill the cache, or many short ones."""
-    texts, heads, words, _ = q.shape
-    size = max(1, _CACHED // max(heads * words * words, 1))
+    texts, heads, queries, _ = q.shape
+    size = max(1, _CACHED // max(heads * queries * k.shape[2], 1))
     return [slice(start, start + size) for start in range(0, texts, size)]
 
 
-def _of(mask: Tensor | None, some: slice) -> Tensor | None:
-    """The mask of these texts."""
-    return mask if mask is None or len(mask) == 1 else mask[some]
+def _added(mask: Tensor | None, bias: Tensor | None, some: slice) -> Tensor | None:
+    """What is added to the scores of these texts."""
+    own = mask if mask is None or len(mask) == 1 else mask[some]
+    return own if bias is None else _masked(bias, own)
 
 
-def _masked(scores: Tensor, mask: Tensor) -> Tensor:
+def _masked(scores: Tensor, mask: Tensor | None) -> Tensor:
+    if mask is None:
+        return scores
     return scores.masked_fill(~mask, -torch.inf) if mask.dtype == torch.bool else scores + mask
+
+
+def _gains(x: Tensor, words: int) -> bool:
+    """Whether products are the faster ones for `x`, and what they hold at once fits."""
+    return x.dtype == torch.bfloat16 and x.device.type == "cpu" and words <= _LONGEST
 
 
 def attention(
@@ -108,9 +110,8 @@ def attention(
 
     causal = is_causal if is_causal is not None else getattr(module, "is_causal", True)
     more = any(name not in _HARMLESS and value is not None and value is not False for name, value in others.items())
-    fits = key.shape[1] == query.shape[1] and max(query.shape[2], key.shape[2]) <= _LONGEST
-    gains = query.dtype == torch.bfloat16 and query.device.type == "cpu"
-    if more or dropout or (causal and attention_mask is None) or not (fits and gains):
+    gains = key.shape[1] == query.shape[1] and _gains(query, max(query.shape[2], key.shape[2]))
+    if more or dropout or (causal and attention_mask is None) or not gains:
         return sdpa_attention_forward(
             module, query, key, value, attention_mask, dropout, scaling=scaling, is_causal=is_causal, **others
         )
@@ -128,9 +129,9 @@ def _mpnet(
     **others: Any,
 ) -> tuple[Tensor, ...]:
     """`MPNetSelfAttention.forward` by `ProductsAttention`, where that gains."""
-    states, words = hidden_states, hidden_states.shape[1]
-    gains = states.dtype == torch.bfloat16 and states.device.type == "cpu" and words <= _LONGEST
-    if not gains or output_attentions or position_bias is None or (self.training and self.dropout.p):
+    states = hidden_states
+    dropped = self.training and self.dropout.p
+    if dropped or output_attentions or position_bias is None or not _gains(states, states.shape[1]):
         return type(self).forward(self, states, attention_mask, position_bias, output_attentions, **others)
     q, k, v = (
         part(states).view(*states.shape[:2], -1, self.attention_head_size).transpose(1, 2)
