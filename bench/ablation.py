@@ -16,14 +16,13 @@ import numpy as np
 from bench.tables import Outcome
 from kartoteka.evaluation.metrics import Sample
 from kartoteka.evaluation.significance import bootstrap, compare
-from kartoteka.ranking import data
 from kartoteka.ranking.data import open_arrays
 from kartoteka.ranking.directory import ENCODER
 from kartoteka.ranking.module import RankerModule
 from kartoteka.ranking.settings import RankerSettings
 from kartoteka.ranking.validation import FIGURES, encoded, figures_of
 from kartoteka.storage import Storage
-from kartoteka.training.task import Share
+from kartoteka.training.task import Share, data_of
 
 RESAMPLES = 10_000
 
@@ -33,7 +32,7 @@ def measured(place: str) -> tuple[list[Sample], dict]:
     run = Storage(place)
     about = run.get_json("run.json")
     settings = RankerSettings.model_validate(about["task"]["settings"]).model_copy(update={"span_weight": 0.0})
-    arrays = open_arrays(data.data_of(run).uri)
+    arrays = open_arrays(data_of(run).uri)
     module = RankerModule(Path(run.local("model"), ENCODER), settings).eval()
     share = Share(0, 1, settings.seed)
     found = figures_of(arrays, module, share, encoded(arrays, module, share))

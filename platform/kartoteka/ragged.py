@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -27,3 +29,15 @@ def with_lists(rows: pa.Table, columns: dict[str, np.ndarray], offsets: np.ndarr
     for name, values in columns.items():
         rows = rows.append_column(name, pa.LargeListArray.from_arrays(offsets, values))
     return rows
+
+
+def append(column: pa.ChunkedArray, values: np.ndarray, offsets: np.ndarray, row: int) -> None:
+    """Put the lists of `column` behind those of the rows before `row`; the rows of a matrix lie flat in their list.
+
+    `values` [m, ...] and `offsets` int64 [n + 1] have room for all lists; `offsets[row]` is set.
+    """
+    lists = column.combine_chunks()
+    starts = lists.offsets.to_numpy() // math.prod(values.shape[1:])
+    base = offsets[row]
+    values[base : base + starts[-1] - starts[0]] = lists.flatten().to_numpy().reshape(-1, *values.shape[1:])
+    offsets[row : row + len(starts)] = base + starts - starts[0]

@@ -6,82 +6,114 @@ import numpy as np
 import pytest
 from generation.generation_worlds import SMALL, make_edition, record
 
+from kartoteka.edition import BUILD
 from kartoteka.generation import data, targets
-from kartoteka.generation.data import Examples, prepare
+from kartoteka.generation.data import open_examples, prepare
+from kartoteka.generation.examples import EXAMPLES, Encode, ranks
 from kartoteka.generation.vocabulary import encode
+from kartoteka.ragged import pick
 from kartoteka.storage import Storage
+from kartoteka.training.task import data_of
+
+pytestmark = pytest.mark.usefixtures("ray_session")
+
+
+def learned(run: Storage) -> list[str]:
+    return data.ids_of(run).to_pylist()
 
 
 def test_every_annotated_document_is_learned_from_or_held_out(small_run):
     task, run = small_run
-    ids = Examples.open(run.local(data.EXAMPLES)).ids.to_pylist()
-    held_out = run.table(data.VALIDATION)["id"].to_pylist()
+    ids, held_out = learned(run), data.held_out(run)["id"].to_pylist()
     assert sorted([*ids, *held_out]) == sorted(f"d{n}" for n in range(120) if n % 5)
     assert len(held_out) == 9  # a tenth of 96, less than the ten that were asked for
     assert task.prepare(run) == data.facts_of(run)
     assert data.facts_of(run)["training"] == task.examples(run) == len(ids)
+    assert data.facts_of(run)["validation"] == 9
+    assert not data_of(run).exists(BUILD)
 
 
 def test_tokens_are_those_of_the_document(small_run):
     task, run = small_run
-    examples, tokenizer = Examples.open(run.local(data.EXAMPLES)), data.open_run_tokenizer(run)
-    for number in (0, 17, len(examples) - 1):
+    examples, tokenizer = open_examples(data_of(run).uri), data.open_run_tokenizer(run)
+    for number in (0, 17, task.examples(run) - 1):
         source = record(int(task.label(run, number)[1:]))
         text = targets.source_text(source["title"], source["abstract"])
         wanted = targets.ordered(source["title"], source["abstract"], source["keyphrases"], "en")
         assert wanted == source["keyphrases"][::-1]  # the present one first
-        tokens, offsets = examples.sources.take(np.array([number]))
+        tokens, offsets = pick(examples.sources, examples.source_offsets, np.array([number]))
         assert tokens.tolist() == targets.fitted_source(encode(tokenizer, [text])[0], SMALL.max_source)
         assert offsets.tolist() == [0, len(tokens)]
-        assert (
-            examples.targets.take(np.array([number]))[0].tolist() == encode(tokenizer, [targets.target_text(wanted)])[0]
-        )
+        written, _ = pick(examples.targets, examples.target_offsets, np.array([number]))
+        assert written.tolist() == encode(tokenizer, [targets.target_text(wanted)])[0]
 
 
 def test_what_is_held_out_depends_on_the_ids_alone(tmp_path, small_run):
-    task, run = small_run
+    _, run = small_run
     records = [record(n) for n in range(120)]
     other = Storage(tmp_path / "run")
     prepare(Storage(make_edition(tmp_path / "edition", records[::-1], part=7)), other, SMALL)
-    assert other.table(data.VALIDATION) == run.table(data.VALIDATION)
-    elsewhere = Storage(tmp_path / "other")
-    prepare(Storage(task.edition), elsewhere, SMALL.model_copy(update={"seed": 1}))
-    assert elsewhere.table(data.VALIDATION)["id"] != run.table(data.VALIDATION)["id"]
+    assert data.held_out(other) == data.held_out(run)
+    ids = [record["id"] for record in records]
+    assert np.argsort(ranks(ids, 1)).tolist() != np.argsort(ranks(ids, 0)).tolist()
 
 
-def test_another_plan_makes_the_data_anew(tmp_path, small_run):
+def test_data_that_are_there_are_kept_and_others_refused(tmp_path, small_run):
     task, _ = small_run
-    run, edition = Storage(tmp_path), Storage(task.edition)
+    run, edition = Storage(tmp_path / "run"), Storage(task.edition)
     facts = prepare(edition, run, SMALL)
-    place = run.local(data.EXAMPLES)
+    place = data_of(run).local(EXAMPLES)
     before = place.stat().st_ino
     assert prepare(edition, run, SMALL.model_copy(update={"label_smoothing": 0.0})) == facts
     assert place.stat().st_ino == before
-    shorter = prepare(edition, run, SMALL.model_copy(update={"max_source": 16}))
+    small = SMALL.model_copy(update={"max_source": 16})
+    with pytest.raises(ValueError, match="another configuration"):
+        prepare(edition, run, small)
+    shorter = prepare(edition, Storage(tmp_path / "shorter"), small)
     assert shorter["source_tokens"] < facts["source_tokens"]
     assert shorter["tokens_cut_away"] > facts["tokens_cut_away"]
-
-
-def test_a_torn_file_is_named(tmp_path, small_run):
-    task, _ = small_run
-    run = Storage(tmp_path)
-    prepare(Storage(task.edition), run, SMALL)
-    file = run.local(data.EXAMPLES) / "targets.int32"
+    file = place / "targets.npy"
     file.write_bytes(file.read_bytes()[:-4])
-    with pytest.raises(ValueError, match=r"targets\.int32 is torn"):
-        prepare(Storage(task.edition), run, SMALL)
+    with pytest.raises(ValueError, match=r"targets\.npy is torn"):
+        prepare(edition, run, SMALL)
+
+
+def test_what_was_interrupted_goes_on(tmp_path, small_run, monkeypatch):
+    task, run = small_run
+    again, edition = Storage(tmp_path), Storage(task.edition)
+    monkeypatch.setattr(data, "WriteExamples", None)
+    with pytest.raises(TypeError):  # with all parts encoded
+        prepare(edition, again, SMALL)
+    monkeypatch.undo()
+    build = data_of(again)
+    encoded = {name: build.get(name) for name in build.list(f"{BUILD}/done/{Encode.name}", ".json")}
+    assert len(encoded) == 3
+    torn = sorted(encoded)[0]
+    build.delete(torn)
+    assert prepare(edition, again, SMALL) == data.facts_of(run)
+
+
+def test_a_part_without_a_training_document(tmp_path):
+    bare = [record(5), record(10)]
+    edition = Storage(make_edition(tmp_path / "edition", [record(1), *bare, record(2), record(3)], part=2))
+    run = Storage(tmp_path / "run")
+    facts = prepare(edition, run, SMALL)
+    assert (facts["annotated"], facts["training"], facts["validation"]) == (3, 2, 1)
+    assert sorted([*learned(run), *data.held_out(run)["id"].to_pylist()]) == ["d1", "d2", "d3"]
+    examples = open_examples(data_of(run).uri)
+    assert examples.target_offsets[-1] == len(examples.targets) == facts["target_tokens"]
 
 
 def test_too_little_to_learn_from(tmp_path):
-    run = Storage(tmp_path / "run")
     bare = [record(5), record(10)]  # both without keyphrases
     for records, message in ((bare, "no document with keyphrases"), ([*bare, record(1)], "only 1 document")):
-        edition = Storage(make_edition(tmp_path / message.replace(" ", "-"), records))
+        name = message.replace(" ", "-")
+        edition, run = Storage(make_edition(tmp_path / name, records)), Storage(tmp_path / f"run-{name}")
         with pytest.raises(ValueError, match=message):
             prepare(edition, run, SMALL)
+        assert not data_of(run).exists(EXAMPLES)
     with pytest.raises(ValueError, match="has no documents"):
-        prepare(Storage(tmp_path / "absent"), run, SMALL)
-    assert not run.exists(data.EXAMPLES)
+        prepare(Storage(tmp_path / "absent"), Storage(tmp_path / "run"), SMALL)
 
 
 def test_two_documents_and_an_endless_phrase(tmp_path):
@@ -90,5 +122,4 @@ def test_two_documents_and_an_endless_phrase(tmp_path):
     run = Storage(tmp_path / "run")
     facts = prepare(edition, run, SMALL)
     assert (facts["training"], facts["validation"]) == (1, 1)
-    longest = Examples.open(run.local(data.EXAMPLES)).targets.lengths(np.arange(1))
-    assert longest.max() <= SMALL.max_target
+    assert np.diff(open_examples(data_of(run).uri).target_offsets).max() <= SMALL.max_target

@@ -13,7 +13,8 @@ from kartoteka.encoding.spans import LONGEST, words_of
 from kartoteka.encoding.transformer import load_tokenizer
 from kartoteka.keyphrases.archive import Archive
 from kartoteka.ranking.labels import LEFT_OUT, RIGHT, WRONG, LabelSpans, span_labels
-from kartoteka.ranking.pairs import Tokenise, annotated_rows
+from kartoteka.ranking.pairs import Tokenise
+from kartoteka.stages.of_edition import annotated_rows
 from kartoteka.text.words import phrase_key, stems, stop_words, tokenise
 
 RECORDS = [

@@ -11,9 +11,10 @@ from ranking_worlds import build_edition, papers
 from kartoteka.keyphrases.archive import Archive
 from kartoteka.keyphrases.settings import KeyphraseSettings
 from kartoteka.lexical.settings import LexicalSettings
-from kartoteka.ranking.pairs import FindPairs, annotated_rows, pool_of
+from kartoteka.ranking.pairs import FindPairs, pool_of
 from kartoteka.ranking.settings import RankerSettings
 from kartoteka.ranking.split import Split
+from kartoteka.stages.of_edition import annotated_rows
 
 KEYPHRASES = KeyphraseSettings(training_documents=50)
 

@@ -22,7 +22,7 @@ from kartoteka.ranking.settings import RankerSettings, StudentSettings
 from kartoteka.ranking.split import Split
 from kartoteka.ranking.task import RankerTask
 from kartoteka.storage import Storage
-from kartoteka.training.task import Share
+from kartoteka.training.task import Share, data_of
 
 SETTINGS = RankerSettings(
     neighbours=20, max_document_tokens=100, distil_weight=0.5,
@@ -50,7 +50,7 @@ def tensors(batch: dict[str, np.ndarray]) -> dict[str, torch.Tensor]:
 def test_every_annotated_document_is_accounted_for(prepared) -> None:
     task, run, facts = prepared
     assert sum(facts[kind.name.lower()] for kind in Split) == facts["archive_documents"] == 200
-    arrays = data.open_arrays(data.data_of(run).uri)
+    arrays = data.open_arrays(data_of(run).uri)
     assert len(arrays.numbers) == facts["training"] + facts["validation"] == len(arrays.seen)
     assert task.examples(run) == facts["training"] == len(arrays.training)
     assert len(arrays.phrase_offsets) - 1 == facts["archive_phrases"]
@@ -75,7 +75,7 @@ def test_other_settings_of_the_loss_keep_the_data_others_do_not(prepared, tiny_e
 
 def test_texts_are_what_the_model_reads_of_documents_and_phrases(prepared) -> None:
     task, run, _ = prepared
-    arrays = data.open_arrays(data.data_of(run).uri)
+    arrays = data.open_arrays(data_of(run).uri)
     encoder = load_encoder(str(run.local("data/student")), precision="fp32")
     records = {r["id"]: r for r in papers(200)}
     for number in range(0, task.examples(run), 17):
@@ -122,7 +122,7 @@ def test_validation_is_the_sum_of_the_workers_and_its_figures_are_right(prepared
     task, run, _ = prepared
     module = task.build(run).eval()
     whole = task.validate(run, module, Share(0, 1, 0))
-    arrays = data.open_arrays(data.data_of(run).uri)
+    arrays = data.open_arrays(data_of(run).uri)
     encoder = load_encoder(str(run.local("data/student")), precision="fp32")
     archive = data.open_archive(task.edition)
     records = {r["id"]: r for r in papers(200)}
@@ -145,7 +145,7 @@ def test_validation_is_the_sum_of_the_workers_and_its_figures_are_right(prepared
 
 def test_quality_is_the_mean_of_what_is_learned(prepared) -> None:
     task, run, _ = prepared
-    arrays = data.open_arrays(data.data_of(run).uri)
+    arrays = data.open_arrays(data_of(run).uri)
     module = task.build(run).eval()
     torch.nn.init.normal_(module.scorer.weight, std=0.1)
     for changed in ({}, {"ranking_weight": 0.0}, {"span_weight": 0.0}):
@@ -180,7 +180,7 @@ def test_the_exported_directory_is_a_plain_model(prepared, tmp_path: Path) -> No
     assert ((ours * trained).sum(1) > 0.9999).all()  # float16
     for exported, learned in zip(read_head(ranker.spans), module.scorer.head(), strict=True):
         np.testing.assert_array_equal(exported, learned)
-    split = data.open_arrays(data.data_of(run).uri)
+    split = data.open_arrays(data_of(run).uri)
     ids = data.open_archive(task.edition).ids.to_pylist()
     seen = ranker.has_seen(ids)
     assert seen.sum() == facts["training"] + facts["validation"]

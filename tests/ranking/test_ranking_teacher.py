@@ -26,6 +26,7 @@ from kartoteka.ranking.task import RankerTask
 from kartoteka.ranking.teacher import mixed
 from kartoteka.storage import Storage
 from kartoteka.training.run import describe
+from kartoteka.training.task import data_of
 
 SETTINGS = RankerSettings(neighbours=20, teacher_weight=0.75, student=StudentSettings(layers=[1], vocabulary=60))
 
@@ -80,7 +81,7 @@ def test_training_documents_are_read_by_the_teacher(
     (edition, untaught), taught = plain, Storage(tmp_path / "taught")
     task = task_of(edition, tiny_encoder, make_teacher(tmp_path, tiny_encoder, 100))
     task.prepare(taught)
-    hard, soft = (data.open_arrays(data.data_of(run).uri) for run in (untaught, taught))
+    hard, soft = (data.open_arrays(data_of(run).uri) for run in (untaught, taught))
     np.testing.assert_array_equal(hard.numbers, soft.numbers)
     assert (hard.words.labels.dtype, soft.words.labels.dtype) == (np.int8, np.float16)
     files = open_ranker(task.teacher)

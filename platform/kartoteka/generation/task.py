@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -12,8 +12,9 @@ import numpy as np
 from kartoteka.generation import data, targets
 from kartoteka.generation.settings import DecodingSettings, GeneratorSettings
 from kartoteka.generation.vocabulary import encode
+from kartoteka.ragged import pick
 from kartoteka.storage import Storage
-from kartoteka.training.task import Batch, Part, Share, Task
+from kartoteka.training.task import Batch, Part, Share, Task, data_of
 
 if TYPE_CHECKING:
     import torch
@@ -29,24 +30,28 @@ class GeneratorTask(Task):
     name: ClassVar[str] = "generator"
     metric: ClassVar[str] = "f1_at_m"
 
+    def __post_init__(self) -> None:
+        if os.path.isdir(self.edition):  # the workers run elsewhere
+            object.__setattr__(self, "edition", os.path.abspath(self.edition))
+
     def prepare(self, run: Storage) -> dict[str, Any]:
         """See `data.prepare`; the facts are counts of documents and tokens, and a hash of the tokens."""
         return data.prepare(Storage(self.edition), run, self.settings)
 
     def examples(self, run: Storage) -> int:
         """Annotated documents that are not held out."""
-        return len(_examples(run))
+        return len(_examples(run).source_offsets) - 1
 
     def collate(self, run: Storage, numbers: np.ndarray, share: Share) -> Batch:
         """The batch of `GeneratorModule`; a worker without a row of its own gets one that counts nothing."""
         examples = _examples(run)
         rows, scale = share.of(numbers), 0.0
         if len(rows):
-            scale = share.world / examples.targets.lengths(numbers).sum()
+            scale = share.world / (examples.target_offsets[numbers + 1] - examples.target_offsets[numbers]).sum()
         else:
             rows = np.zeros(1, np.int64)
-        source_ids, source_offsets = examples.sources.take(rows)
-        target_ids, target_offsets = examples.targets.take(rows)
+        source_ids, source_offsets = pick(examples.sources, examples.source_offsets, rows)
+        target_ids, target_offsets = pick(examples.targets, examples.target_offsets, rows)
         return {
             "source_ids": source_ids,
             "source_offsets": source_offsets,
@@ -57,7 +62,7 @@ class GeneratorTask(Task):
 
     def label(self, run: Storage, number: int) -> str:
         """The document's id."""
-        return _examples(run).ids[number].as_py()
+        return data.ids_of(run)[number].as_py()
 
     def build(self, run: Storage) -> torch.nn.Module:
         """The base, or a model drawn from the seed."""
@@ -76,7 +81,7 @@ class GeneratorTask(Task):
         from kartoteka.generation.module import generation_config
         from kartoteka.generation.validation import measure
 
-        tokenizer, documents = data.open_run_tokenizer(run), run.table(data.VALIDATION)
+        tokenizer, documents = data.open_run_tokenizer(run), data.held_out(run)
         size = self.settings.decoding.batch
         greedy = DecodingSettings(beam=1, batch=size)
         writer = Writer(
@@ -133,9 +138,4 @@ class GeneratorTask(Task):
 
 
 def _examples(run: Storage) -> data.Examples:
-    return _open(str(run.local(data.EXAMPLES)))
-
-
-@lru_cache(maxsize=2)
-def _open(folder: str) -> data.Examples:
-    return data.Examples.open(Path(folder))
+    return data.open_examples(data_of(run).uri)

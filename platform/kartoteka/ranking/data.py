@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -10,7 +9,6 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 import numpy as np
-import pyarrow as pa
 from rich.console import Console
 
 from kartoteka.edition import BUILD, MANIFEST
@@ -23,14 +21,16 @@ from kartoteka.keyphrases.archive import Archive
 from kartoteka.keyphrases.hashing import hash_words
 from kartoteka.keyphrases.settings import KeyphraseSettings
 from kartoteka.lexical.settings import LexicalSettings
-from kartoteka.ragged import pick
+from kartoteka.ragged import append, pick
 from kartoteka.ranking.directory import RankerFiles
 from kartoteka.ranking.pairs import WORD_COLUMNS, CountPieces, Pairs, pairs_file, pieces_file, tokeniser_of
 from kartoteka.ranking.settings import RankerSettings
 from kartoteka.ranking.split import Split, split_of
 from kartoteka.ranking.student import STUDENT, write_student
 from kartoteka.ranking.teacher import AskTeacher, check_unseen, plan_of, soft_labels
+from kartoteka.stages.of_edition import parts_of
 from kartoteka.storage import Storage
+from kartoteka.training.task import data_of
 
 ARCHIVE = "ranker/archive"
 ARRAYS = "arrays"
@@ -97,11 +97,6 @@ class PairArrays(NamedTuple):
         return np.flatnonzero(self.split == Split.VALIDATION)
 
 
-def data_of(run: Storage) -> Storage:
-    """The folder of a run that holds the training data."""
-    return Storage(f"{run.uri.rstrip('/')}/data")
-
-
 @lru_cache(maxsize=2)
 def open_arrays(data: str) -> PairArrays:
     """Map the arrays in the folder `data`. Raises `ValueError` naming a file that is missing or torn."""
@@ -144,9 +139,9 @@ def prepare(
     the settings ask; `data/` was made from something else.
     """
     source, data = Storage(edition), data_of(run)
-    parts = [name.split("/")[-1].removesuffix(".parquet") for name in source.list("documents", ".parquet")]
-    if not parts or not source.exists(f"{ARCHIVE}/ids.arrow"):
-        raise ValueError(f"edition: {edition} holds no documents with an archive of keyphrases (ranker/archive)")
+    parts = parts_of(source)
+    if not source.exists(f"{ARCHIVE}/ids.arrow"):
+        raise ValueError(f"edition: {edition} has no archive of keyphrases ({ARCHIVE})")
     archive = Archive.open(source.local(ARCHIVE))
     if not archive.documents:
         raise ValueError(f"edition: {edition} has no annotated document to learn from")
@@ -262,7 +257,7 @@ class WriteArrays:
                     labels = soft_labels(storage, part, pairs, self.settings.teacher_weight)
                     pairs = pairs.set_column(pairs.column_names.index("word_labels"), "word_labels", labels)
                 for name, values in flat.items():
-                    _append(pairs[name], values, offsets[ragged[name].offsets], row)
+                    append(pairs[name], values, offsets[ragged[name].offsets], row)
                 row += pairs.num_rows
             for values in (*flat.values(), *offsets.values(), *single.values()):
                 values.flush()
@@ -299,15 +294,6 @@ _RAGGED = {
     "word_last": _Ragged(np.int16, "word_offsets", "all_words"),
     "word_labels": _Ragged(np.int8, "word_offsets", "all_words", (LONGEST,)),
 }
-
-
-def _append(column: pa.ChunkedArray, values: np.ndarray, offsets: np.ndarray, row: int) -> None:
-    """Put the lists of `column` behind those of the rows before `row`; the rows of a matrix lie flat in their list."""
-    lists = column.combine_chunks()
-    starts = lists.offsets.to_numpy() // math.prod(values.shape[1:])
-    base = offsets[row]
-    values[base : base + starts[-1] - starts[0]] = lists.flatten().to_numpy().reshape(-1, *values.shape[1:])
-    offsets[row : row + len(starts)] = base + starts - starts[0]
 
 
 def _added(uses: np.ndarray, pieces: np.ndarray, counts: np.ndarray) -> np.ndarray:

@@ -18,8 +18,7 @@ from kartoteka.encoding.models import resolve_model
 from kartoteka.encoding.tokens import TextTokeniser
 from kartoteka.encoding.transformer import load_tokenizer
 from kartoteka.flow.ledger import Completion
-from kartoteka.flow.stage import Stage, Step
-from kartoteka.keyphrases.annotated import is_annotated
+from kartoteka.flow.stage import Step
 from kartoteka.keyphrases.archive import Archive
 from kartoteka.keyphrases.hashing import hash_words
 from kartoteka.keyphrases.neighbours import find_neighbours
@@ -34,9 +33,9 @@ from kartoteka.ranking.split import Split, split_of
 from kartoteka.ranking.student import STUDENT
 from kartoteka.stages.analyse import stems_of
 from kartoteka.stages.embed import texts_of
+from kartoteka.stages.of_edition import OfEdition
 from kartoteka.storage import Storage
 
-_COLUMNS = ["id", "title", "abstract", "lang", "keyphrases"]
 #: What is kept of documents' words where their runs are learned.
 WORD_COLUMNS = ("word_first", "word_last", "word_labels")
 _USED = (Split.TRAINING, Split.VALIDATION)
@@ -161,26 +160,6 @@ def pool_of(archive: Archive, numbers: np.ndarray, scores: np.ndarray) -> tuple[
     sums = np.bincount(place, weights=scores[at], minlength=len(phrases))
     order = np.lexsort((phrases, -sums))
     return phrases[order].astype(np.int32), (at[first][order] + 1).astype(np.int16)
-
-
-def annotated_rows(edition: str, part: str) -> pa.Table:
-    """The annotated documents of a part of the edition."""
-    rows = Storage(edition).table(f"documents/{part}.parquet", _COLUMNS)
-    return rows.filter(pa.array(map(is_annotated, rows["keyphrases"].to_pylist()), pa.bool_()))
-
-
-class OfEdition(Stage):
-    """A stage over the parts of an edition whose documents have been read well before."""
-
-    edition: str
-
-    def load(self, storage: Storage, part: str, payload: bytes) -> pa.Table:
-        """The annotated documents of the part."""
-        return annotated_rows(self.edition, part)
-
-    def refusal(self, rows: pa.Table, row: int, reason: str, detail: str) -> dict[str, object]:
-        """A document of an edition passed every stage of the re-index: there is no quarantine for it here."""
-        raise RuntimeError(f"{self.name}: document {rows['id'][row].as_py()!r} fails: {reason}, {detail}")
 
 
 class CountPieces(OfEdition):

@@ -21,7 +21,7 @@ from kartoteka.ranking.directory import DEFAULT_RANKER, PLAIN_ENCODER
 from kartoteka.ranking.settings import RankerSettings
 from kartoteka.ranking.teacher import open_teacher
 from kartoteka.storage import Storage
-from kartoteka.training.task import Batch, Part, Share, Task
+from kartoteka.training.task import Batch, Part, Share, Task, data_of
 
 if TYPE_CHECKING:
     from kartoteka.ranking.module import RankerModule
@@ -86,7 +86,7 @@ class RankerTask(Task):
         """The model to start from."""
         from kartoteka.ranking.module import RankerModule
 
-        return RankerModule(data.data_of(run).local(data.STUDENT), self.settings)
+        return RankerModule(data_of(run).local(data.STUDENT), self.settings)
 
     def validate(self, run: Storage, module: RankerModule, share: Share) -> dict[str, Part]:
         """See `validation.validate`."""
@@ -100,16 +100,16 @@ class RankerTask(Task):
 
         about = {
             "settings": self.settings.model_dump(),
-            "data": data.data_of(run).get_json(data.MANIFEST),
+            "data": data_of(run).get_json(data.MANIFEST),
         }
-        student = data.data_of(run).local(data.STUDENT)
+        student = data_of(run).local(data.STUDENT)
         seen = data.open_arrays(_data(run)).seen
         head = module.scorer.head() if module.scorer is not None else None
         write_ranker(folder, module.transformer, student, self.settings, seen, about, head)
 
     def card(self, run: Storage) -> dict[str, Any]:
         """What a reader of the model card must know."""
-        manifest = data.data_of(run).get_json(data.MANIFEST)
+        manifest = data_of(run).get_json(data.MANIFEST)
         facts, encoder = manifest["facts"], manifest["plan"]["encoder"]
         languages = data.open_archive(self.edition).languages
         return {
@@ -157,11 +157,11 @@ class RankerTask(Task):
 
     def _vectors(self, run: Storage) -> VectorArrays:
         """The edition's own vectors. Raises `ValueError` where it has none, or of another length than the model's."""
-        return _vectors(self.edition, str(data.data_of(run).local(data.STUDENT)))
+        return _vectors(self.edition, str(data_of(run).local(data.STUDENT)))
 
 
 def _data(run: Storage) -> str:
-    return data.data_of(run).uri
+    return data_of(run).uri
 
 
 @lru_cache(maxsize=2)

@@ -16,8 +16,9 @@ from kartoteka.encoding.spans import LONGEST, MISSING, Spans
 from kartoteka.flow.ledger import Completion
 from kartoteka.ranking.directory import RankerFiles, open_ranker
 from kartoteka.ranking.labels import LEFT_OUT
-from kartoteka.ranking.pairs import OfEdition, annotated_rows, pairs_file
+from kartoteka.ranking.pairs import pairs_file
 from kartoteka.ranking.split import Split
+from kartoteka.stages.of_edition import OfEdition, annotated_rows
 from kartoteka.stages.spans import span_steps, spans_of
 from kartoteka.stages.trained import EncodeTrained
 from kartoteka.storage import Storage

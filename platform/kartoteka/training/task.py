@@ -20,6 +20,11 @@ Batch = dict[str, np.ndarray]
 Part = tuple[float, float]
 
 
+def data_of(run: Storage) -> Storage:
+    """The folder of a run that holds the training data."""
+    return Storage(f"{run.uri.rstrip('/')}/data")
+
+
 @dataclass(frozen=True, slots=True)
 class Share:
     """Which part of the work is one worker's: `rank` of `world`; `step` counts optimizer steps from 0."""
