@@ -113,11 +113,11 @@ def _documents(source: str, limit: int | None) -> Iterator[pa.Table]:
     """The documents of an edition or a file, `_TOGETHER` at a time. Raises `ValueError` when there are none."""
     import pyarrow as pa
 
-    from kartoteka.stages.of_edition import documents_of
+    from kartoteka.edition import read_documents
     from kartoteka.storage import Storage
 
     storage = Storage(source)
-    tables = documents_of(storage, _COLUMNS, _TOGETHER) if storage.exists("documents") else _tables(source)
+    tables = read_documents(storage, _COLUMNS, _TOGETHER) if storage.exists("documents") else _tables(source)
     left = limit
     for table in tables:
         table = table if left is None else table.slice(0, left)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.dataset as ds
+import pyarrow.parquet as pq
 
 from kartoteka.storage import Storage
 
@@ -79,6 +80,23 @@ def open(path: str | os.PathLike[str]) -> Edition:  # noqa: A001 - edition.open 
         found = manifest.get("format") if isinstance(manifest, dict) else type(manifest).__name__
         raise ValueError(f"edition: {path} has format {found!r}; this version reads {FORMAT}")
     return Edition(path, manifest)
+
+
+def parts_of(edition: Storage) -> list[str]:
+    """The parts of an edition, in its order. Raises `ValueError` when it has no documents."""
+    parts = [name.split("/")[-1].removesuffix(".parquet") for name in edition.list("documents", ".parquet")]
+    if not parts:
+        raise ValueError(f"edition: {edition.uri} has no documents")
+    return parts
+
+
+def read_documents(edition: Storage, columns: Sequence[str], rows: int) -> Iterator[pa.Table]:
+    """The documents of an edition, up to `rows` at a time, in its order. Raises `ValueError` when it has none."""
+    for part in parts_of(edition):
+        name = edition.path(f"documents/{part}.parquet")
+        with edition.fs.open_input_file(name) as file, pq.ParquetFile(file) as table:
+            for batch in table.iter_batches(rows, columns=list(columns)):
+                yield pa.Table.from_batches([batch])
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ app.command()(generate)
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory) -> tuple[str, str]:
+def world(ray_session, tmp_path_factory) -> tuple[str, str]:
     """An edition of 30 documents and a generator that has learned nothing from it."""
     folder = tmp_path_factory.mktemp("generate")
     edition = make_edition(folder / "edition", [record(n) for n in range(30)])

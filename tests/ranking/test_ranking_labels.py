@@ -14,8 +14,8 @@ from kartoteka.encoding.transformer import load_tokenizer
 from kartoteka.keyphrases.archive import Archive
 from kartoteka.ranking.labels import LEFT_OUT, RIGHT, WRONG, LabelSpans, span_labels
 from kartoteka.ranking.pairs import Tokenise
-from kartoteka.stages.of_edition import annotated_rows
 from kartoteka.text.words import phrase_key, stems, stop_words, tokenise
+from kartoteka.training.edition import annotated_rows
 
 RECORDS = [
     record(0, "Internet of things", "An internet of things for neural networks.", ["internet of things", "Networks"]),

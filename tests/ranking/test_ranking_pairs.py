@@ -14,7 +14,7 @@ from kartoteka.lexical.settings import LexicalSettings
 from kartoteka.ranking.pairs import FindPairs, pool_of
 from kartoteka.ranking.settings import RankerSettings
 from kartoteka.ranking.split import Split
-from kartoteka.stages.of_edition import annotated_rows
+from kartoteka.training.edition import annotated_rows
 
 KEYPHRASES = KeyphraseSettings(training_documents=50)
 

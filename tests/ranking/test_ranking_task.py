@@ -198,7 +198,7 @@ def test_settings_and_editions_that_do_not_do(tmp_path: Path, tiny_encoder: Path
         task_of(build_edition(nobody, tmp_path / "nobody"), tiny_encoder).prepare(run)
     with pytest.raises(ValueError, match="too few"):
         task_of(build_edition(papers(1), tmp_path / "one"), tiny_encoder).prepare(Storage(tmp_path / "run-one"))
-    with pytest.raises(ValueError, match="holds no documents"):
+    with pytest.raises(ValueError, match="has no documents"):
         task_of(tmp_path / "absent", tiny_encoder).prepare(run)
     assert not (tmp_path / "run" / "data" / "arrays").exists()
 

@@ -4,6 +4,7 @@ DATA/
   tokenizer/           that of the base, or one learned from the training documents
   examples/            arrays, and the ids of their documents
   validation.parquet   what is held out
+  manifest.json        what it was made from, and what came of it; written last
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 from rich.console import Console
 
-from kartoteka.edition import BUILD, MANIFEST
+from kartoteka.edition import BUILD, MANIFEST, parts_of
 from kartoteka.flow.build import Build, rows_out, total_facts
 from kartoteka.folders import description, mapped_ids, open_arrays
 from kartoteka.generation.base import resolve_base
@@ -32,7 +33,6 @@ from kartoteka.generation.examples import (
 )
 from kartoteka.generation.settings import GeneratorSettings
 from kartoteka.generation.vocabulary import open_tokenizer
-from kartoteka.stages.of_edition import parts_of
 from kartoteka.storage import Storage
 from kartoteka.training.task import data_of
 
@@ -86,10 +86,10 @@ def prepare(edition: Storage, run: Storage, settings: GeneratorSettings) -> dict
         with build.locked():
             arranged = rows_out(build.run(Arrange(edition.uri), dict.fromkeys(parts)))
             annotated = {part: rows for part, rows in arranged.items() if rows}
-            _check_enough(edition, sum(annotated.values()))
+            _check_enough(edition, data, sum(annotated.values()))
             learned = build.run_tasks("vocabulary", {"all": LearnVocabulary(settings, annotated)})
-            facts = total_facts(build.run(Encode(data.uri, settings), annotated))
-            made = build.run_tasks("examples", {"all": WriteExamples(list(annotated), facts)})
+            facts = total_facts(build.run(Encode(edition.uri, data.uri, settings), dict.fromkeys(annotated)))
+            made = build.run_tasks("examples", {"all": WriteExamples(settings.seed, list(annotated), facts)})
         facts |= learned["all"].facts | made["all"].facts | {"annotated": sum(annotated.values())}
         facts["sha256"] = description(data.local(EXAMPLES), KIND)["sha256"]
         data.put_json(MANIFEST, {"plan": build.plan, "plan_hash": build.plan_hash, "facts": facts})
@@ -108,8 +108,9 @@ def _plan(edition: Storage, parts: list[str], settings: GeneratorSettings) -> di
     return {"edition": edition.uri, "files": listed, "generator": kept}
 
 
-def _check_enough(edition: Storage, count: int) -> None:
+def _check_enough(edition: Storage, data: Storage, count: int) -> None:
     if count < 2:
+        data.delete(BUILD)  # so that another edition can be tried in the same place
         found = f"only {count} document" if count else "no document"
         raise ValueError(
             f"edition: {edition.uri} has {found} with keyphrases: one to learn from and one to hold out are needed"

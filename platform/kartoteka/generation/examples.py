@@ -25,8 +25,8 @@ from kartoteka.generation.settings import GeneratorSettings
 from kartoteka.generation.vocabulary import base_tokenizer, encode, learn_tokenizer, open_tokenizer
 from kartoteka.keyphrases.hashing import spread, within
 from kartoteka.ragged import append
-from kartoteka.stages.of_edition import OfEdition
 from kartoteka.storage import Storage
+from kartoteka.training.edition import OfEdition
 
 KIND = "generator examples"
 TOKENIZER, EXAMPLES, VALIDATION = "tokenizer", "examples", "validation.parquet"
@@ -148,12 +148,12 @@ class Tokenise(Step):
 
 
 class Encode(OfEdition):
-    """The training documents of a part as tokens; those that are held out are put aside."""
+    """The training documents of a part as tokens."""
 
     name = "encode"
 
-    def __init__(self, data: str, settings: GeneratorSettings) -> None:
-        self.seed = settings.seed
+    def __init__(self, edition: str, data: str, settings: GeneratorSettings) -> None:
+        self.edition, self.seed = edition, settings.seed
         self.steps = [Tokenise(data, settings)]
 
     def load(self, storage: Storage, part: str, payload: bytes) -> pa.Table:
@@ -161,9 +161,8 @@ class Encode(OfEdition):
         return _side(storage, part, self.seed, held_out=False)
 
     def write(self, storage: Storage, part: str, rows: pa.Table, refused: pa.Table) -> Completion:
-        """Put their tokens, and what is held out, into the build."""
+        """Put their tokens into the build."""
         storage.put_table(_encoded(part), rows.select(["id", "sources", "targets"]))
-        storage.put_table(_held_out(part), _side(storage, part, self.seed, held_out=True))
         tokens = {name: len(rows[name].combine_chunks().flatten()) for name in ("sources", "targets")}
         facts = {
             "training": rows.num_rows,
@@ -179,12 +178,14 @@ class Encode(OfEdition):
 class WriteExamples:
     """The tokens of all parts as flat arrays, written as they come: `facts` say how long each will be."""
 
+    seed: int
     parts: Sequence[str]
     facts: dict[str, Any]
 
     def __call__(self, storage: Storage) -> Completion:
         """Write them into the folder `examples`, and the held-out documents by id beside it."""
-        held_out = pa.concat_tables([storage.table(_held_out(part)) for part in self.parts]).sort_by("id")
+        held_out = pa.concat_tables([_side(storage, part, self.seed, held_out=True) for part in self.parts])
+        held_out = held_out.sort_by("id")
         storage.put_table(VALIDATION, held_out)
         documents, row, digest = self.facts["training"], 0, hashlib.sha256()
         with storage.folder(EXAMPLES, whole=True) as place, whole_folder(place) as folder:
@@ -221,7 +222,3 @@ def _arranged(part: str) -> str:
 
 def _encoded(part: str) -> str:
     return f"{BUILD}/encoded/{part}.parquet"
-
-
-def _held_out(part: str) -> str:
-    return f"{BUILD}/held-out/{part}.parquet"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -14,7 +13,7 @@ from kartoteka.generation.settings import DecodingSettings, GeneratorSettings
 from kartoteka.generation.vocabulary import encode
 from kartoteka.ragged import pick
 from kartoteka.storage import Storage
-from kartoteka.training.task import Batch, Part, Share, Task, data_of
+from kartoteka.training.task import Batch, Part, Share, Task, absolute, data_of
 
 if TYPE_CHECKING:
     import torch
@@ -31,8 +30,10 @@ class GeneratorTask(Task):
     metric: ClassVar[str] = "f1_at_m"
 
     def __post_init__(self) -> None:
-        if os.path.isdir(self.edition):  # the workers run elsewhere
-            object.__setattr__(self, "edition", os.path.abspath(self.edition))
+        object.__setattr__(self, "edition", absolute(self.edition))
+        if self.settings.base is not None:
+            base = self.settings.model_copy(update={"base": absolute(self.settings.base)})
+            object.__setattr__(self, "settings", base)
 
     def prepare(self, run: Storage) -> dict[str, Any]:
         """See `data.prepare`; the facts are counts of documents and tokens, and a hash of the tokens."""

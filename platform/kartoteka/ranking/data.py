@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from rich.console import Console
 
-from kartoteka.edition import BUILD, MANIFEST
+from kartoteka.edition import BUILD, MANIFEST, parts_of
 from kartoteka.encoding.models import resolve_model
 from kartoteka.encoding.spans import LONGEST
 from kartoteka.flow.build import Build, total_facts
@@ -28,7 +28,6 @@ from kartoteka.ranking.settings import RankerSettings
 from kartoteka.ranking.split import Split, split_of
 from kartoteka.ranking.student import STUDENT, write_student
 from kartoteka.ranking.teacher import AskTeacher, check_unseen, plan_of, soft_labels
-from kartoteka.stages.of_edition import parts_of
 from kartoteka.storage import Storage
 from kartoteka.training.task import data_of
 

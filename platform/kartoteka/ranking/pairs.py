@@ -33,8 +33,8 @@ from kartoteka.ranking.split import Split, split_of
 from kartoteka.ranking.student import STUDENT
 from kartoteka.stages.analyse import stems_of
 from kartoteka.stages.embed import texts_of
-from kartoteka.stages.of_edition import OfEdition
 from kartoteka.storage import Storage
+from kartoteka.training.edition import OfEdition
 
 #: What is kept of documents' words where their runs are learned.
 WORD_COLUMNS = ("word_first", "word_last", "word_labels")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -21,7 +20,7 @@ from kartoteka.ranking.directory import DEFAULT_RANKER, PLAIN_ENCODER
 from kartoteka.ranking.settings import RankerSettings
 from kartoteka.ranking.teacher import open_teacher
 from kartoteka.storage import Storage
-from kartoteka.training.task import Batch, Part, Share, Task, data_of
+from kartoteka.training.task import Batch, Part, Share, Task, absolute, data_of
 
 if TYPE_CHECKING:
     from kartoteka.ranking.module import RankerModule
@@ -46,11 +45,11 @@ class RankerTask(Task):
     metric = "quality"
 
     def __post_init__(self) -> None:
-        for name in ("edition", "encoder", "teacher"):  # the workers run elsewhere
+        for name in ("edition", "encoder", "teacher"):
             given = getattr(self, name)
             own = name == "teacher" and given == DEFAULT_RANKER
-            if given is not None and not own and os.path.isdir(given):
-                object.__setattr__(self, name, os.path.abspath(given))
+            if given is not None and not own:
+                object.__setattr__(self, name, absolute(given))
 
     def prepare(self, run: Storage) -> dict[str, Any]:
         """Find the pairs and make the model to start from.

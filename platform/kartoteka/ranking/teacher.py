@@ -18,10 +18,10 @@ from kartoteka.ranking.directory import RankerFiles, open_ranker
 from kartoteka.ranking.labels import LEFT_OUT
 from kartoteka.ranking.pairs import pairs_file
 from kartoteka.ranking.split import Split
-from kartoteka.stages.of_edition import OfEdition, annotated_rows
 from kartoteka.stages.spans import span_steps, spans_of
 from kartoteka.stages.trained import EncodeTrained
 from kartoteka.storage import Storage
+from kartoteka.training.edition import OfEdition, annotated_rows
 
 
 def open_teacher(path: str) -> RankerFiles:

@@ -6,6 +6,7 @@ so a run's checkpoints are its own: a folder each, complete when its description
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -17,7 +18,9 @@ from kartoteka.storage import Storage
 
 FOLDER = "checkpoints"
 BEST = "best"
-_WEIGHTS, _MOMENTS, _STATE = "weights.safetensors", "moments.safetensors", "state.json"
+#: The files of a checkpoint, beside its description.
+WEIGHTS, MOMENTS = "weights.safetensors", "moments.safetensors"
+_STATE = "state.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,15 +48,18 @@ class Checkpoint:
     moments: dict[str, torch.Tensor]
 
 
-def put(run: Storage, checkpoint: Checkpoint, keep: int) -> None:
-    """Write a checkpoint, then remove all but the newest `keep`. Raises `OSError` (a full disk)."""
-    name = f"{FOLDER}/step-{checkpoint.state.step:08d}"
-    files = {
-        _WEIGHTS: run.put(f"{name}/{_WEIGHTS}", save(checkpoint.weights)),
-        _MOMENTS: run.put(f"{name}/{_MOMENTS}", save(checkpoint.moments)),
-    }
+def put(run: Storage, state: State, tensors: Iterable[tuple[str, dict[str, torch.Tensor]]], keep: int) -> None:
+    """Write a checkpoint, then remove all but the newest `keep`. Raises `OSError` (a full disk).
+
+    `tensors`: what goes into `WEIGHTS` and `MOMENTS`; each is let go before the next is asked for.
+    """
+    name = f"{FOLDER}/step-{state.step:08d}"
+    files = {}
+    for file, some in tensors:
+        files[file] = run.put(f"{name}/{file}", save(some))
+        del some
     sizes = {file: stored.as_dict() for file, stored in files.items()}
-    run.put_json(f"{name}/{_STATE}", {"state": asdict(checkpoint.state), "files": sizes})
+    run.put_json(f"{name}/{_STATE}", {"state": asdict(state), "files": sizes})
     for old in folders(run)[:-keep]:
         run.delete(f"{old}/{_STATE}")  # first: without it, it is no checkpoint
         run.delete(old)
@@ -74,15 +80,23 @@ def newest(run: Storage) -> Checkpoint | None:
     return read(run, found[-1]) if found else None
 
 
+def newest_state(run: Storage) -> State:
+    """The state of the newest complete checkpoint, of which there is one; without its tensors."""
+    return _state(run, folders(run)[-1])[0]
+
+
 def read(run: Storage, name: str) -> Checkpoint:
     """The checkpoint in folder `name`. Raises `ValueError` naming the file that is torn or foreign."""
+    state, files = _state(run, name)
+    return Checkpoint(state, *(_tensors(run, f"{name}/{file}", files[file]) for file in (WEIGHTS, MOMENTS)))
+
+
+def _state(run: Storage, name: str) -> tuple[State, dict[str, Any]]:
     about = _json(run, f"{name}/{_STATE}")
     try:
-        state, files = State(**about["state"]), about["files"]
+        return State(**about["state"]), {file: about["files"][file] for file in (WEIGHTS, MOMENTS)}
     except (KeyError, TypeError):
         raise ValueError(f"checkpoint: {run.path(name)}/{_STATE} is not a checkpoint's") from None
-    tensors = {file: _tensors(run, f"{name}/{file}", files[file]) for file in (_WEIGHTS, _MOMENTS)}
-    return Checkpoint(state, tensors[_WEIGHTS], tensors[_MOMENTS])
 
 
 def put_best(run: Storage, weights: dict[str, torch.Tensor], step: int, figures: dict[str, float]) -> None:

@@ -53,7 +53,7 @@ class Engine:
         import deepspeed
 
         logging.getLogger("DeepSpeed").setLevel(logging.ERROR)
-        self.settings = settings
+        self.settings, self.first = settings, world == 1 or dist.get_rank() == 0
         use_products(module)
         self.names = {name: p for name, p in module.named_parameters() if p.requires_grad}
         groups = _groups(self.names.values(), settings.weight_decay)
@@ -83,24 +83,28 @@ class Engine:
         return float(norm) if norm is not None else float("nan")
 
     def weights(self) -> dict[str, torch.Tensor]:
-        """Parameters and buffers by name, fp32 on the CPU, whole on every worker."""
-        return {
-            name: self._whole(tensor) if name in self.names else self._frozen(tensor)
+        """Parameters and buffers by name, whole, fp32 on the CPU; the first worker has them, the others nothing."""
+        return self._kept(
+            (name, self._whole(tensor) if name in self.names else self._frozen(tensor))
             for name, tensor in tensors_of(self.engine.module).items()
-        }
+        )
 
     def moments(self) -> dict[str, torch.Tensor]:
         """Adam's moments by `moment/name`, as `weights`; empty before the first step."""
         if not self.engine.basic_optimizer.state:
             return {}
         self._link_moments()
-        return {f"{m}/{name}": self._whole(p, m) for m in MOMENTS for name, p in self.names.items()}
+        return self._kept((f"{m}/{name}", self._whole(p, m)) for m in MOMENTS for name, p in self.names.items())
+
+    def _kept(self, gathered: Iterable[tuple[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+        """What all workers gather, one tensor after the other, for the first to keep."""
+        return {name: tensor for name, tensor in gathered if self.first}
 
     def load(self, weights: dict[str, torch.Tensor], moments: dict[str, torch.Tensor], steps: int) -> None:
-        """Go on from `weights`, with the moments after so many steps. The module must hold `weights` already.
+        """Go on from `weights` and the `moments` after so many steps, both whole on every worker.
 
-        That is so because the engine casts and cuts what the module held when it was made; here the fp32 copies are
-        set to the very values.
+        The module must hold `weights` already: the engine casts and cuts what the module held when it was made; here
+        the fp32 copies are set to the very values.
         """
         basic = self.engine.basic_optimizer
         if moments:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -14,7 +15,7 @@ import torch.distributed as dist
 
 from kartoteka.storage import Storage
 from kartoteka.training import checkpoints
-from kartoteka.training.checkpoints import Checkpoint, State
+from kartoteka.training.checkpoints import State
 from kartoteka.training.engine import Engine, restore
 from kartoteka.training.metrics import Metrics
 from kartoteka.training.order import Order, stream
@@ -59,10 +60,9 @@ class Loop:
 
     def go(self) -> None:
         """Train to the last step, or until patience ends, or a loss is no number (then `failure.json` says where)."""
-        found = checkpoints.newest(self.run)
-        state = self._begin(found)
+        state = self._begin()
         self._tell(state.step)
-        if found is None:
+        if state.step == 0:
             state = self._validate(state)
         share = Share(self.rank, self.world, self.settings.seed)
         if not self._over(state):
@@ -82,8 +82,9 @@ class Loop:
                     break
         self._tell(state.step, done=True)
 
-    def _begin(self, found: Checkpoint | None) -> State:
-        """The engine and the state to go on from."""
+    def _begin(self) -> State:
+        """The engine, and the state to go on from: that of the newest checkpoint."""
+        found = checkpoints.newest(self.run)
         torch.manual_seed(self.settings.seed)
         module = self.task.build(self.run)
         if self.settings.activation_checkpointing:
@@ -149,12 +150,19 @@ class Loop:
     def _checkpoint(self, state: State) -> None:
         cpu = self._reduce(torch.tensor([time.process_time()], dtype=torch.float64)).item()
         state = replace(state, seconds=self._seconds(), cpu_seconds=self.before.cpu_seconds + cpu)
-        weights, moments = self.engine.weights(), self.engine.moments()
+        held = self._held()
         if self.rank == 0:
             self.metrics.flush(state.step)
-            checkpoints.put(self.run, Checkpoint(state, weights, moments), self.settings.keep)
+            checkpoints.put(self.run, state, held, self.settings.keep)
+        else:
+            deque(held, maxlen=0)  # it takes all workers to gather them
         if self.world > 1:
             dist.barrier()
+
+    def _held(self) -> Iterator[tuple[str, dict[str, torch.Tensor]]]:
+        """What a checkpoint holds, one after the other: moments are twice as large as the model."""
+        yield checkpoints.WEIGHTS, self.engine.weights()
+        yield checkpoints.MOMENTS, self.engine.moments()
 
     def _over(self, state: State) -> bool:
         patience = self.settings.patience

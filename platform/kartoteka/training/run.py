@@ -197,7 +197,7 @@ def _finish(
     from kartoteka.training.engine import restore
 
     weights, best = checkpoints.best(run)
-    state = checkpoints.newest(run).state
+    state = checkpoints.newest_state(run)
     energy = meter.energy(state.cpu_seconds)
     about |= {
         "state": "finished",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,8 +22,16 @@ Part = tuple[float, float]
 
 
 def data_of(run: Storage) -> Storage:
-    """The folder of a run that holds the training data."""
-    return Storage(f"{run.uri.rstrip('/')}/data")
+    """The folder of a run that holds the training data; by its whole path, for the workers run elsewhere."""
+    if run.is_local:
+        return Storage(run.path("data"))
+    place, mark, options = run.uri.partition("?")
+    return Storage(f"{place.rstrip('/')}/data{mark}{options}")
+
+
+def absolute(given: str) -> str:
+    """A folder of this machine by its whole path, for the workers run elsewhere; what is none stays as it is."""
+    return os.path.abspath(os.path.expanduser(given)) if os.path.isdir(os.path.expanduser(given)) else given
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +66,10 @@ class Task(ABC):
 
     @abstractmethod
     def prepare(self, run: Storage) -> dict[str, Any]:
-        """Make the training data below `data/` of the run, on the driver, with Ray at hand. Called again it does only
-        what is missing. Returns what the model card and the config's hash should know of the data (counts, hashes).
+        """Make the training data below `data/` of the run; called on the driver, with Ray at hand.
+
+        Called again it does only what is missing. Returns what the model card and the config's hash should know of the
+        data (counts, hashes).
 
         Raises `ValueError` for what is wrong with the user's input: no document to learn from.
         """
