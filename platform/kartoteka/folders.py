@@ -31,6 +31,8 @@ A = TypeVar("A", bound=tuple)
 def whole_folder(target: str | os.PathLike[str]) -> Iterator[Path]:
     """A new folder to write into; it takes the place of `target` when the block ends without an error.
 
+    Its files can be read by all who can read the folder: safetensors gives its own to their writer alone.
+
     Raises `OSError` (a full disk, a missing permission); nothing of the new folder is left then.
     """
     target = Path(target)
@@ -39,8 +41,11 @@ def whole_folder(target: str | os.PathLike[str]) -> Iterator[Path]:
     beside.mkdir()
     try:
         yield beside
-        for file in beside.iterdir():
-            _sync(file)
+        readable = beside.stat().st_mode & 0o444
+        for place in beside.rglob("*"):
+            if place.is_file():
+                place.chmod(place.stat().st_mode | readable)
+            _sync(place)
         _sync(beside)
         if target.exists():  # a rename replaces only an empty folder
             aside = target.parent / f".{target.name}.{uuid.uuid4().hex}.old"
