@@ -24,8 +24,14 @@ def test_files_are_readable_as_the_folder_is(tmp_path: Path) -> None:
 def test_an_error_leaves_what_was_there(tmp_path: Path) -> None:
     with whole_folder(tmp_path / "model") as folder:
         (folder / "card").write_text("old")
-    with pytest.raises(OSError, match="full"), whole_folder(tmp_path / "model") as folder:
-        (folder / "card").write_text("new")
-        raise OSError("full")
+    with pytest.raises(OSError, match="full"):
+        fill(tmp_path / "model")
     assert [file.name for file in tmp_path.iterdir()] == ["model"]
     assert (tmp_path / "model/card").read_text() == "old"
+
+
+def fill(target: Path) -> None:
+    """As on a disk that has room for one file."""
+    with whole_folder(target) as folder:
+        (folder / "card").write_text("new")
+        raise OSError("full")
