@@ -11,7 +11,7 @@ import pytest
 from keyphrase_worlds import wordless
 from sklearn.ensemble import HistGradientBoostingClassifier
 
-from kartoteka.keyphrases.boosting import _export, fit_trees, mean_of, raw_scores
+from kartoteka.keyphrases.boosting import Trees, _export, fit_trees, mean_of, raw_scores
 from kartoteka.keyphrases.calibration import top_candidates
 from kartoteka.keyphrases.ranker import Ranker, fit_ranker
 from kartoteka.keyphrases.settings import KeyphraseSettings
@@ -35,6 +35,38 @@ def test_the_kernel_gives_the_probabilities_of_scikit_learn() -> None:
     model.fit(rows, labels)
     ours = 1 / (1 + np.exp(-raw_scores(_export(model, 0.0), rows)))
     np.testing.assert_allclose(ours, model.predict_proba(rows)[:, 1], rtol=1e-12)
+
+
+def walked(trees: Trees, row: np.ndarray) -> float:
+    """What the trees say of one row, node by node."""
+    total = trees.base
+    for node in trees.roots:
+        while trees.feature[node] >= 0:
+            node = (trees.left if row[trees.feature[node]] <= trees.threshold[node] else trees.right)[node]
+        total += trees.value[node]
+    return total
+
+
+@pytest.mark.parametrize("count", [1, 31, 32, 33, 300])
+def test_log_odds_are_those_of_walking_the_trees(count: int) -> None:
+    rows, labels, _ = problem(60)
+    trees = fit_trees(rows, labels, 0.5, 20, 9, 0.1, 0)
+    # Rows on a threshold, and next to it: a threshold is a float64 between two values that occur
+    inner = np.flatnonzero(trees.feature >= 0)[:50]
+    for i, node in enumerate(inner):
+        near = np.float32(trees.threshold[node])
+        rows[i, trees.feature[node]] = (near, np.nextafter(near, np.float32(np.inf)))[i % 2]
+    assert raw_scores(trees, rows[:count]).tolist() == [walked(trees, row) for row in rows[:count]]
+
+
+def test_log_odds_of_trees_that_are_leaves_and_of_no_rows() -> None:
+    one = np.zeros(1, np.int32)
+    leaf = Trees(one, np.array([-1], np.int16), np.zeros(1), one, one, np.array([0.25]), 1.0)
+    assert raw_scores(leaf, np.zeros((3, 2), np.float32)).tolist() == [1.25] * 3
+    assert raw_scores(leaf, np.zeros((0, 2), np.float32)).size == 0
+    own = Trees(one, np.zeros(1, np.int16), np.zeros(1), one, one, np.zeros(1), 0.0)
+    with pytest.raises(ValueError, match="two parents"):
+        raw_scores(own, np.zeros((1, 2), np.float32))
 
 
 def test_the_mean_of_trees_is_the_mean_of_their_log_odds() -> None:
