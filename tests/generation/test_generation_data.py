@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pytest
 from generation.generation_worlds import SMALL, make_edition, record
@@ -48,37 +50,38 @@ def test_tokens_are_those_of_the_document(small_run):
 
 
 def test_what_is_held_out_depends_on_the_ids_alone(tmp_path, small_run):
+    """In another order, in other parts, one of them without a keyphrase."""
     _, run = small_run
     records = [record(n) for n in range(120)]
-    other = Storage(tmp_path / "run")
-    seeded = SMALL.model_copy(update={"seed": 1})
-    prepare(Storage(make_edition(tmp_path / "edition", records[::-1], part=7)), other, seeded)
-    ids = np.array([r["id"] for r in records if r["keyphrases"]])
+    bare, rest = [r for r in records if not r["keyphrases"]], [r for r in records[::-1] if r["keyphrases"]]
+    other, seeded = Storage(tmp_path / "run"), SMALL.model_copy(update={"seed": 1})
+    facts = prepare(Storage(make_edition(tmp_path / "edition", [*bare, *rest], part=12)), other, seeded)
+    ids = np.array([r["id"] for r in rest])
     held_out = [sorted(ids[np.argsort(ranks(ids.tolist(), seed))[:9]]) for seed in (0, 1)]
     assert [data.held_out(some)["id"].to_pylist() for some in (run, other)] == held_out
     assert held_out[0] != held_out[1]
+    assert learned(other) == [name for name in ids.tolist() if name not in held_out[1]]
+    examples = open_examples(data_of(other).uri)
+    assert examples.target_offsets[-1] == len(examples.targets) == facts["target_tokens"]
 
 
 def test_data_that_are_there_are_kept_and_others_refused(tmp_path, small_run):
-    task, _ = small_run
-    run, edition = Storage(tmp_path / "run"), Storage(task.edition)
-    facts = prepare(edition, run, SMALL)
+    task, made = small_run
+    edition, run = Storage(task.edition), Storage(tmp_path)
+    shutil.copytree(data_of(made).root, data_of(run).root)
     place = data_of(run).local(EXAMPLES)
     before = place.stat().st_ino
-    assert prepare(edition, run, SMALL.model_copy(update={"label_smoothing": 0.0})) == facts
+    assert prepare(edition, run, SMALL.model_copy(update={"label_smoothing": 0.0})) == data.facts_of(made)
     assert place.stat().st_ino == before
-    small = SMALL.model_copy(update={"max_source": 16})
     with pytest.raises(ValueError, match="another configuration"):
-        prepare(edition, run, small)
-    shorter = prepare(edition, Storage(tmp_path / "shorter"), small)
-    assert shorter["source_tokens"] < facts["source_tokens"]
-    assert shorter["tokens_cut_away"] > facts["tokens_cut_away"]
+        prepare(edition, run, SMALL.model_copy(update={"max_source": 16}))
     file = place / "targets.npy"
     file.write_bytes(file.read_bytes()[:-4])
     with pytest.raises(ValueError, match=r"targets\.npy is torn"):
         prepare(edition, run, SMALL)
 
 
+@pytest.mark.slow
 def test_what_was_interrupted_goes_on(tmp_path, small_run, monkeypatch):
     task, run = small_run
     again, edition = Storage(tmp_path), Storage(task.edition)
@@ -101,17 +104,6 @@ def test_what_was_interrupted_goes_on(tmp_path, small_run, monkeypatch):
     assert prepare(edition, again, SMALL) == data.facts_of(run)
 
 
-def test_a_part_without_a_training_document(tmp_path):
-    bare = [record(5), record(10)]
-    edition = Storage(make_edition(tmp_path / "edition", [record(1), *bare, record(2), record(3)], part=2))
-    run = Storage(tmp_path / "run")
-    facts = prepare(edition, run, SMALL)
-    assert (facts["annotated"], facts["training"], facts["validation"]) == (3, 2, 1)
-    assert sorted([*learned(run), *data.held_out(run)["id"].to_pylist()]) == ["d1", "d2", "d3"]
-    examples = open_examples(data_of(run).uri)
-    assert examples.target_offsets[-1] == len(examples.targets) == facts["target_tokens"]
-
-
 def test_too_little_to_learn_from(tmp_path):
     bare = [record(5), record(10)]  # both without keyphrases
     for records, message in ((bare, "no document with keyphrases"), ([*bare, record(1)], "only 1 document")):
@@ -128,6 +120,8 @@ def test_two_documents_and_an_endless_phrase(tmp_path):
     endless = record(1) | {"keyphrases": ["x" * 10_000, "graph theory", "graph theory"]}
     edition = Storage(make_edition(tmp_path / "edition", [endless, record(2)]))
     run = Storage(tmp_path / "run")
-    facts = prepare(edition, run, SMALL)
+    facts = prepare(edition, run, SMALL.model_copy(update={"max_source": 8}))
     assert (facts["training"], facts["validation"]) == (1, 1)
+    assert np.diff(open_examples(data_of(run).uri).source_offsets).tolist() == [8]
+    assert facts["tokens_cut_away"] > 0
     assert np.diff(open_examples(data_of(run).uri).target_offsets).max() <= SMALL.max_target
