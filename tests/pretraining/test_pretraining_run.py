@@ -21,6 +21,7 @@ from kartoteka.training.run import train
 from kartoteka.training.settings import TrainingSettings, WorkerSettings
 
 
+@pytest.mark.slow
 def test_an_encoder_that_has_read_the_texts_begins_a_classifier(ray_session: str, tmp_path: Path) -> None:
     file = write(tmp_path / "texts.jsonl", [opinion(n) for n in range(200)])
     settings = TrainingSettings(steps=30, batch=32, learning_rate=1e-2, validate_every=30, checkpoint_every=30)
