@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from kartoteka.folders import IDS, describe, description, mapped, mapped_ids
+from kartoteka.folders import IDS, describe, description, mapped, mapped_ids, new_array
 from kartoteka.keyphrases.hashing import hash_words
 from kartoteka.text.language_codes import known_language
 
@@ -56,10 +56,7 @@ def write(folder: Path, documents: int, parts: Iterable[CataloguePart]) -> int:
 
     Memory: a part, and about 64 bytes a document while the hashes are sorted (24 are hashes and numbers).
     """
-    columns = {
-        name: np.lib.format.open_memmap(folder / f"{name}.npy", mode="w+", dtype=dtype, shape=(documents,))
-        for name, dtype in _COLUMNS.items()
-    }
+    columns = {name: new_array(folder, name, dtype, documents) for name, dtype in _COLUMNS.items()}
     names, languages, start = [], {}, 0
     hashes: dict[str, list[np.ndarray]] = {name: [] for name in _LOOKUPS}
     with pa.OSFile(str(folder / "ids.arrow"), "wb") as sink, pa.ipc.new_file(sink, IDS) as writer:

@@ -72,6 +72,11 @@ def mapped(path: str | os.PathLike[str]) -> np.ndarray:
     return np.asarray(np.load(path, mmap_mode="r"))
 
 
+def new_array(folder: Path, name: str, kind: np.dtype | type, *shape: int) -> np.ndarray:
+    """A `.npy` file of zeros in `folder`, mapped into memory, to be filled in and flushed."""
+    return np.lib.format.open_memmap(folder / f"{name}.npy", mode="w+", dtype=kind, shape=shape)
+
+
 def write_arrays(folder: Path, arrays: A, ids: Sequence[str]) -> str:
     """Write a named tuple of `arrays` and the `ids` of their rows into `folder`; SHA-256 of the arrays."""
     digest = hashlib.sha256()

@@ -65,6 +65,13 @@ class Storage:
         """The file system's own path of `name`."""
         return f"{self.root}/{name}" if name else self.root
 
+    def whole(self, name: str = "") -> str:
+        """What names the root, or the folder `name` in it, to a process that runs elsewhere: a whole path, or a URI."""
+        if self.is_local:
+            return self.path(name)
+        place, mark, options = self.uri.partition("?")
+        return f"{place.rstrip('/')}/{name}{mark}{options}" if name else self.uri
+
     def put(self, name: str, data: bytes | memoryview) -> StoredFile:
         """Write a whole file atomically. Raises `OSError` (a full disk, a missing permission)."""
         final = self.path(name)

@@ -18,7 +18,7 @@ import pyarrow as pa
 from kartoteka.edition import BUILD
 from kartoteka.flow.ledger import Completion
 from kartoteka.flow.stage import Step
-from kartoteka.folders import IDS, describe, whole_folder
+from kartoteka.folders import IDS, describe, new_array, whole_folder
 from kartoteka.generation import targets
 from kartoteka.generation.base import resolve_base
 from kartoteka.generation.settings import GeneratorSettings
@@ -189,13 +189,9 @@ class WriteExamples:
         storage.put_table(VALIDATION, held_out)
         documents, row, digest = self.facts["training"], 0, hashlib.sha256()
         with storage.folder(EXAMPLES, whole=True) as place, whole_folder(place) as folder:
-
-            def create(name: str, kind: type, size: int) -> np.ndarray:
-                return np.lib.format.open_memmap(folder / f"{name}.npy", mode="w+", dtype=kind, shape=(size,))
-
             names = ("source", "target")
-            flat = {name: create(f"{name}s", np.int32, self.facts[f"{name}_tokens"]) for name in names}
-            offsets = {name: create(f"{name}_offsets", np.int64, documents + 1) for name in names}
+            flat = {name: new_array(folder, f"{name}s", np.int32, self.facts[f"{name}_tokens"]) for name in names}
+            offsets = {name: new_array(folder, f"{name}_offsets", np.int64, documents + 1) for name in names}
             with pa.OSFile(str(folder / "ids.arrow"), "wb") as file, pa.ipc.new_file(file, IDS) as ids:
                 for part in self.parts:
                     rows = storage.table(_encoded(part))

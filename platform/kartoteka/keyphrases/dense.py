@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from kartoteka.folders import mapped
+from kartoteka.folders import mapped, new_array
 from kartoteka.keyphrases.archive import Archive, ArchiveArrays
 from kartoteka.keyphrases.pool import Asked, Pool
 from kartoteka.vectors.codes import quantise
@@ -60,9 +60,7 @@ def write_vectors(
     row = np.where(archive.arrays.df >= 2, np.cumsum(archive.arrays.df >= 2) - 1, -1).astype(np.int32)
     sums = np.zeros((int((archive.arrays.df >= 2).sum()), dimension), np.float32)
     start = 0
-    codes = np.lib.format.open_memmap(
-        folder / "document_codes.npy", mode="w+", dtype=np.int8, shape=(archive.documents, dimension)
-    )
+    codes = new_array(folder, "document_codes", np.int8, archive.documents, dimension)
     scales = np.zeros(archive.documents, np.float32)
     for block in documents:
         stop = start + len(block)

@@ -16,7 +16,7 @@ from kartoteka.encoding.models import resolve_model
 from kartoteka.encoding.spans import LONGEST
 from kartoteka.flow.build import Build, total_facts
 from kartoteka.flow.ledger import Completion
-from kartoteka.folders import describe, description, whole_folder
+from kartoteka.folders import describe, description, new_array, whole_folder
 from kartoteka.keyphrases.archive import Archive
 from kartoteka.keyphrases.hashing import hash_words
 from kartoteka.keyphrases.settings import KeyphraseSettings
@@ -238,14 +238,14 @@ class WriteArrays:
         if self.teacher is not None:
             ragged["word_labels"] = ragged["word_labels"]._replace(kind=np.float16)
         with storage.folder(ARRAYS, whole=True) as place, whole_folder(place) as folder:
-
-            def create(name: str, kind: type, *shape: int) -> np.ndarray:
-                return np.lib.format.open_memmap(folder / f"{name}.npy", mode="w+", dtype=kind, shape=shape)
-
-            flat = {name: create(name, some.kind, self.facts[some.fact], *some.shape) for name, some in ragged.items()}
+            flat = {
+                name: new_array(folder, name, some.kind, self.facts[some.fact], *some.shape)
+                for name, some in ragged.items()
+            }
             names = {some.offsets for some in ragged.values()}
-            offsets = {name: create(name, np.int64, documents + 1) for name in names}
-            single = {"numbers": create("numbers", np.int64, documents), "split": create("split", np.int8, documents)}
+            offsets = {name: new_array(folder, name, np.int64, documents + 1) for name in names}
+            kinds = {"numbers": np.int64, "split": np.int8}
+            single = {name: new_array(folder, name, kind, documents) for name, kind in kinds.items()}
             row, ids = 0, []
             for part in self.parts:
                 pairs = storage.table(pairs_file(part))

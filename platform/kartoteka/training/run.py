@@ -73,7 +73,7 @@ def train(
     run.delete(FAILURE)
     with EnergyMeter() as meter, _followed(run, console):
         # A path of this process's own folder is another place for a worker, whose folder is Ray's
-        _fit(Work(run.path("") if run.is_local else run.uri, task, settings, workers), run)
+        _fit(Work(run.whole(), task, settings, workers), run)
     if run.exists(FAILURE):
         raise ValueError(run.get_json(FAILURE)["message"])
     return _finish(task, workers, run, about, meter)

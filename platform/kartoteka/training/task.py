@@ -23,10 +23,7 @@ Part = tuple[float, float]
 
 def data_of(run: Storage) -> Storage:
     """The folder of a run that holds the training data; by its whole path, for the workers run elsewhere."""
-    if run.is_local:
-        return Storage(run.path("data"))
-    place, mark, options = run.uri.partition("?")
-    return Storage(f"{place.rstrip('/')}/data{mark}{options}")
+    return Storage(run.whole("data"))
 
 
 def absolute(given: str) -> str:
