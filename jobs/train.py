@@ -29,7 +29,6 @@ app.command("sentiment-ngrams")(sentiment_ngrams)
 Edition = Annotated[str, typer.Option(help="Edition whose annotated documents are learned from.")]
 Out = Annotated[str, typer.Option(help="Folder of the run: a new one, or a URI.")]
 Config = Annotated[str | None, typer.Option(help="TOML file with the settings.")]
-Encoder = Annotated[str, typer.Option(help="Encoder to start from: a directory or a hub id.")]
 Workers = Annotated[int | None, typer.Option(min=1, help="Workers; overrides the file.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run in --out from its last checkpoint.")]
 Address = Annotated[str | None, typer.Option(help="Address of a Ray cluster; none: the job's own, or a local one.")]
@@ -40,7 +39,9 @@ def ranker(
     edition: Edition,
     out: Out,
     config: Config = None,
-    encoder: Encoder = "all-MiniLM-L6-v2",
+    encoder: Annotated[
+        str, typer.Option(help="Encoder to start from: a directory, a hub id, or a ranker to go on from.")
+    ] = "all-MiniLM-L6-v2",
     teacher: Annotated[
         str | None, typer.Option(help="Another ranker's directory: what it says of spans is learned too.")
     ] = None,

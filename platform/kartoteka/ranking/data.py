@@ -25,9 +25,10 @@ from kartoteka.ragged import append, pick
 from kartoteka.ranking.directory import RankerFiles
 from kartoteka.ranking.pairs import WORD_COLUMNS, CountPieces, Pairs, pairs_file, pieces_file, tokeniser_of
 from kartoteka.ranking.settings import RankerSettings
-from kartoteka.ranking.split import Split, split_of
+from kartoteka.ranking.split import Split, check_unseen, split_of
+from kartoteka.ranking.start import open_start
 from kartoteka.ranking.student import STUDENT, write_student
-from kartoteka.ranking.teacher import AskTeacher, check_unseen, plan_of, soft_labels
+from kartoteka.ranking.teacher import AskTeacher, plan_of, soft_labels
 from kartoteka.storage import Storage
 from kartoteka.training.task import data_of
 
@@ -68,7 +69,8 @@ class PairArrays(NamedTuple):
 
     `numbers` int64 [n]: number among the annotated documents; `split` int8 [n]. `tokens` int32, `positives` and `pool`
     int32, `rank` int16 of each document (see `pairs.FindPairs`); `phrase_tokens` int32 of each phrase. `seen` uint64:
-    hashes of the ids, and of those that a teacher has seen, sorted. `words`: where runs of words are learned.
+    hashes of the ids, and of those that the rankers before it have seen, sorted. `words`: where runs of words are
+    learned.
     """
 
     numbers: np.ndarray
@@ -133,9 +135,10 @@ def prepare(
 ) -> dict[str, Any]:
     """Make the model to start from and the arrays below `data/` of the run; what is there already is kept.
 
-    With a `teacher` the labels of spans are what it says too; each of its workers holds `gpus`. Returns counts and
-    hashes. Raises `ValueError`: `edition` has no annotated documents, or too few; `encoder` cannot be made smaller as
-    the settings ask; `data/` was made from something else.
+    `encoder`: see `open_start`. With a `teacher` the labels of spans are what it says too; each of its workers holds
+    `gpus`. Returns counts and hashes. Raises `ValueError`: `edition` has no annotated documents, or too few; `encoder`
+    cannot be made smaller as the settings ask; it or the teacher has seen what the fusion is to be fitted on; `data/`
+    was made from something else.
     """
     source, data = Storage(edition), data_of(run)
     parts = parts_of(source)
@@ -144,25 +147,29 @@ def prepare(
     archive = Archive.open(source.local(ARCHIVE))
     if not archive.documents:
         raise ValueError(f"edition: {edition} has no annotated document to learn from")
-    model = resolve_model(encoder)
+    start = open_start(encoder)
     stored = source.stored(ARCHIVE)
     plan = {
         "archive": {name: stored[f"{ARCHIVE}/{name}"].sha256 for name in _IDENTITY},
-        "encoder": {"name": model.name, "sha256": model.sha256},
+        "encoder": start.identity,
         "ranker": settings.model_dump(include=_DECIDES) | ({"spans": True} if settings.span_weight else {}),
         "keyphrases": keyphrases.model_dump(include={"training_documents", "seed"}),
         "lexical": lexical.model_dump(),
     }
-    if teacher is not None:
+    before = {name: ranker for name, ranker in (("encoder", start.ranker), ("teacher", teacher)) if ranker is not None}
+    if before:
         ids = archive.ids.to_pylist()
-        check_unseen(teacher, ids, split_of(ids, archive.documents, settings, keyphrases))
+        split = split_of(ids, archive.documents, settings, keyphrases)
+        for name, ranker in before.items():
+            check_unseen(name, ranker, ids, split)
+    if teacher is not None:
         plan["teacher"] = plan_of(teacher, settings.teacher_weight)
     build = Build(data, plan, Console(highlight=False))
     if not build.is_complete():
         todo: dict[str, int | None] = dict.fromkeys(parts)
         with build.locked():
             if settings.student.vocabulary is not None:
-                build.run(CountPieces(edition, encoder, settings), todo)
+                build.run(CountPieces(edition, start.directory, settings), todo)
             build.run_tasks("student", {"all": MakeStudent(edition, encoder, settings, parts)})
             done = build.run(Pairs(edition, data.uri, settings, keyphrases, lexical), todo)
             facts = total_facts(done)
@@ -174,7 +181,8 @@ def prepare(
                 )
             if teacher is not None:
                 build.run(AskTeacher(edition, teacher, gpus), todo)
-            build.run_tasks("arrays", {"all": WriteArrays(edition, settings, parts, facts, teacher)})
+            arrays = WriteArrays(edition, settings, parts, facts, teacher is not None, list(before.values()))
+            build.run_tasks("arrays", {"all": arrays})
         data.put_json(MANIFEST, {"plan": plan, "plan_hash": build.plan_hash, "facts": facts})
     data.delete(BUILD)
     facts = data.get_json(MANIFEST)["facts"]
@@ -191,7 +199,7 @@ def prepare(
 
 @dataclass(frozen=True)
 class MakeStudent:
-    """The model that training starts from, in the folder `student`."""
+    """The model that training starts from, in the folder `student`, with the head of the ranker it is made of."""
 
     edition: str
     encoder: str
@@ -200,16 +208,18 @@ class MakeStudent:
 
     def __call__(self, storage: Storage) -> Completion:
         """Write it."""
-        files, settings = resolve_model(self.encoder), self.settings
-        uses = self._uses(storage) if settings.student.vocabulary is not None else None
+        start, settings = open_start(self.encoder), self.settings
+        uses = self._uses(storage, start.directory) if settings.student.vocabulary is not None else None
         with storage.folder(STUDENT, whole=True) as place, whole_folder(place) as folder:
-            write_student(files, folder, settings.student, settings.max_document_tokens, uses)
+            write_student(start.model, folder, settings.student, settings.max_document_tokens, uses)
+            if settings.span_weight:
+                start.write_head(folder)
         return Completion("")
 
-    def _uses(self, storage: Storage) -> np.ndarray:
+    def _uses(self, storage: Storage, encoder: str) -> np.ndarray:
         """How often documents and phrases have each piece, int64."""
         surfaces = Archive.open(Storage(self.edition).local(ARCHIVE)).surfaces
-        tokeniser = tokeniser_of(self.encoder, self.settings.max_phrase_tokens)
+        tokeniser = tokeniser_of(encoder, self.settings.max_phrase_tokens)
         uses = np.zeros(0, np.int64)
         for part in self.parts:
             counts = storage.table(pieces_file(part))
@@ -228,14 +238,16 @@ class WriteArrays:
     settings: RankerSettings
     parts: Sequence[str]
     facts: dict[str, int]
-    teacher: RankerFiles | None
-    """Who has been asked, if anyone."""
+    taught: bool
+    """Whether a teacher has been asked."""
+    before: Sequence[RankerFiles]
+    """The rankers that this one is made of and taught by: what they have seen, it has seen."""
 
     def __call__(self, storage: Storage) -> Completion:
         """Write them into the folder `arrays`."""
         documents = self.facts["training"] + self.facts["validation"]
         ragged = {name: some for name, some in _RAGGED.items() if some.fact in self.facts}
-        if self.teacher is not None:
+        if self.taught:
             ragged["word_labels"] = ragged["word_labels"]._replace(kind=np.float16)
         with storage.folder(ARRAYS, whole=True) as place, whole_folder(place) as folder:
             flat = {
@@ -252,7 +264,7 @@ class WriteArrays:
                 single["numbers"][row : row + pairs.num_rows] = pairs["own"].to_numpy()
                 single["split"][row : row + pairs.num_rows] = pairs["split"].to_numpy()
                 ids.append(hash_words(pairs["id"].to_pylist()))
-                if self.teacher is not None:
+                if self.taught:
                     labels = soft_labels(storage, part, pairs, self.settings.teacher_weight)
                     pairs = pairs.set_column(pairs.column_names.index("word_labels"), "word_labels", labels)
                 for name, values in flat.items():
@@ -260,8 +272,8 @@ class WriteArrays:
                 row += pairs.num_rows
             for values in (*flat.values(), *offsets.values(), *single.values()):
                 values.flush()
-            told = [self.teacher.seen] if self.teacher is not None else []  # what it has seen, it has told of
-            np.save(folder / "seen.npy", np.unique(np.concatenate(ids + told)))
+            ids += [ranker.seen for ranker in self.before]
+            np.save(folder / "seen.npy", np.unique(np.concatenate(ids)))
             self._phrases(folder, str(storage.local(STUDENT)))
             describe(folder, _KIND, {"documents": documents})
         return Completion("", documents, documents)

@@ -11,7 +11,9 @@ from torch import Tensor
 
 from kartoteka.encoding.models import resolve_model
 from kartoteka.encoding.pooling import normalise, pool
+from kartoteka.encoding.spans import read_head
 from kartoteka.encoding.transformer import load_transformer
+from kartoteka.ranking.directory import SPANS
 from kartoteka.ranking.settings import RankerSettings
 from kartoteka.ranking.spans import Judge, SpanScorer, Words, span_losses
 from kartoteka.training.contrastive import encode_texts
@@ -20,7 +22,10 @@ from kartoteka.training.losses import distillation, masked_mnr
 
 
 class RankerModule(torch.nn.Module):
-    """The model in `folder`, a sentence-transformers directory, with the loss of `batches.collate`'s batches."""
+    """The model in `folder`, a sentence-transformers directory, with the loss of `batches.collate`'s batches.
+
+    The scores of spans begin as the head in the folder has them, if there is one.
+    """
 
     def __init__(self, folder: Path, settings: RankerSettings) -> None:
         super().__init__()
@@ -31,6 +36,8 @@ class RankerModule(torch.nn.Module):
         self.settings = settings
         self.dimension = self.transformer.config.hidden_size * len(files.poolings)
         self.scorer = SpanScorer(self.transformer.config.hidden_size) if settings.span_weight else None
+        if self.scorer is not None and (folder / SPANS).exists():
+            self.scorer.begin(read_head(folder / SPANS, self.transformer.config.hidden_size))
 
     def forward(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Any]]:
         """(loss, figures) of one worker's part; the mean over the workers is that of the global batch."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple, Self
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -73,6 +74,13 @@ class SpanScorer(torch.nn.Module):
         # Window i of L rows begins at word i: on its diagonal are the spans of 1 to L words that begin there.
         windows = functional.pad(last, (0, 0, 0, LONGEST)).unfold(0, LONGEST, 1)
         return first + windows.diagonal(dim1=1, dim2=2)[: len(first)] + self.bias.float()
+
+    def begin(self, head: SpanHead) -> None:
+        """Go on from what a head has learned already."""
+        weight = np.concatenate([head.first, head.last]) / _SCALE
+        with torch.no_grad():
+            self.weight.copy_(torch.from_numpy(weight))
+            self.bias.copy_(torch.from_numpy(head.bias))
 
     def head(self) -> SpanHead:
         """What has been learned."""

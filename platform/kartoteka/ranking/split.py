@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import IntEnum
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,6 +11,9 @@ from kartoteka.keyphrases.hashing import within
 from kartoteka.keyphrases.settings import KeyphraseSettings
 from kartoteka.keyphrases.train import is_training
 from kartoteka.ranking.settings import RankerSettings
+
+if TYPE_CHECKING:
+    from kartoteka.ranking.directory import RankerFiles
 
 #: Validation takes at most this share of a small archive.
 _MOST = 0.1
@@ -41,3 +45,18 @@ def split_of(ids: list[str], annotated: int, settings: RankerSettings, keyphrase
         learned = within([f"learned:{settings.seed}:{name}" for name in ids], min(1.0, drawn))
     training = np.where(learned, Split.TRAINING, Split.ASIDE)
     return np.where(fusion, Split.FUSION, np.where(validation, Split.VALIDATION, training)).astype(np.int8)
+
+
+def check_unseen(name: str, ranker: RankerFiles, ids: list[str], split: np.ndarray) -> None:
+    """Raise `ValueError` where a ranker to learn from has seen documents that the fusion is to be fitted on.
+
+    `split` int8 [n] of the documents `ids`. What is made of it would know of them what it must not. `name` says what it
+    is: `teacher`, or `encoder` to start from.
+    """
+    left_alone = np.flatnonzero(split == Split.FUSION)
+    seen = int(ranker.has_seen([ids[row] for row in left_alone.tolist()]).sum())
+    if seen:
+        raise ValueError(
+            f"{name}: it has seen {seen:,} of the {len(left_alone):,} documents that are left alone for the fusion; "
+            "train both with the same `[keyphrases]` and `ranker.fusion_share`"
+        )

@@ -28,7 +28,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RankerTask(Task):
-    """Train `encoder` on the annotated documents of `edition`, and on what the ranker `teacher` says of their spans.
+    """Train `encoder`, which may be a ranker, on the annotated documents of `edition`.
+
+    And on what another ranker, `teacher`, says of their spans.
 
     Each may be relative to the driver's folder. `gpus`: what each worker that asks the teacher holds.
     """
@@ -47,7 +49,7 @@ class RankerTask(Task):
     def __post_init__(self) -> None:
         for name in ("edition", "encoder", "teacher"):
             given = getattr(self, name)
-            own = name == "teacher" and given == DEFAULT_RANKER
+            own = name != "edition" and given == DEFAULT_RANKER
             if given is not None and not own:
                 object.__setattr__(self, name, absolute(given))
 
@@ -121,6 +123,7 @@ class RankerTask(Task):
                 "not drawn, without a keyphrase that the archive keeps, or twins of a document that had to stay unseen",
                 *self._spans(facts),
                 *self._taught(manifest["plan"]),
+                *self._begun(encoder),
             ],
             "intended": (
                 "Ranking keyphrases of similar documents for a title and abstract of the same kind: the cosine of the "
@@ -153,6 +156,12 @@ class RankerTask(Task):
             f"of these spans what another ranker says (SHA-256 of its encoder {teacher['encoder']}), with a weight of "
             f"{teacher['weight']:g} beside the keyphrases; the documents it has seen count as seen"
         ]
+
+    def _begun(self, encoder: dict[str, Any]) -> list[str]:
+        """What the card says of the ranker that training began from, in no line or one."""
+        if "spans" not in encoder:
+            return []
+        return ["it began as a ranker trained before; the documents that one had seen count as seen"]
 
     def _vectors(self, run: Storage) -> VectorArrays:
         """The edition's own vectors. Raises `ValueError` where it has none, or of another length than the model's."""

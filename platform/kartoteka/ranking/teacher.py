@@ -43,20 +43,6 @@ def plan_of(teacher: RankerFiles, weight: float) -> dict[str, str | float | None
     }  # fmt: skip
 
 
-def check_unseen(teacher: RankerFiles, ids: list[str], split: np.ndarray) -> None:
-    """Raise `ValueError` where the teacher has seen documents that the fusion is to be fitted on.
-
-    `split` int8 [n] of the documents `ids`. Its student would know of them what it must not.
-    """
-    left_alone = np.flatnonzero(split == Split.FUSION)
-    seen = int(teacher.has_seen([ids[row] for row in left_alone.tolist()]).sum())
-    if seen:
-        raise ValueError(
-            f"teacher: it has seen {seen:,} of the {len(left_alone):,} documents that are left alone for the fusion; "
-            "train both with the same `[keyphrases]` and `ranker.fusion_share`"
-        )
-
-
 class AskTeacher(OfEdition):
     """The teacher's scores of all spans of the training documents of a part. After the pairs."""
 
