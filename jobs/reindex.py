@@ -85,7 +85,7 @@ def run(
     from kartoteka.flow.build import Build, filled, rows_out
     from kartoteka.ranking.directory import open_ranker
     from kartoteka.sentiment.classify import identity_of
-    from kartoteka.storage import Storage
+    from kartoteka.storage import Storage, absolute
 
     console = Console(highlight=False)
     splits = sources.plan(corpus, config.read)
@@ -102,8 +102,8 @@ def run(
         console.print(f"{edition} is complete: nothing to do")
         return
 
-    encoding = stages.Encoding(encoder, model.revision, config.encoding)
-    origins = stages.Sources(build.storage.uri, config.keyphrases, config.lexical, config.vectors)
+    encoding = stages.Encoding(absolute(encoder), model.revision, config.encoding)
+    origins = stages.Sources(build.storage.whole(), config.keyphrases, config.lexical, config.vectors)
     with cluster.connected(address, cpus):
         gpus = float(cluster.has_gpus()) if encoder_gpus is None else encoder_gpus
         embed = stages.Embed(encoding, config.embed, gpus)

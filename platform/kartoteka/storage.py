@@ -39,6 +39,11 @@ class StoredFile:
         return {key: value for key, value in asdict(self).items() if value is not None}
 
 
+def absolute(given: str) -> str:
+    """A folder of this machine by its whole path, for the workers run elsewhere; what is none stays as it is."""
+    return os.path.abspath(os.path.expanduser(given)) if os.path.isdir(os.path.expanduser(given)) else given
+
+
 class Storage:
     """A root folder, local or any URI that `pyarrow.fs` opens; paths inside it are relative, with `/`.
 

@@ -66,6 +66,19 @@ def test_steps_that_need_a_gpu_run_in_a_pool_of_their_own(build: Build) -> None:
     assert table["first"].to_pylist() == table["second"].to_pylist() == [f"PART-00000 {row}" for row in range(4)]
 
 
+def test_workers_elsewhere_find_a_build_in_a_relative_folder(
+    tmp_path: Path, ray_session: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker of Ray runs in the folder where the cluster was started, or in a copy of it on another machine."""
+    monkeypatch.chdir(tmp_path)
+    configure_ray_data()
+    build = Build(Storage("edition"), {"plan": 1}, Console(quiet=True))
+    build.run(Shouting({}, [Shout()]), {PARTS[0]: 4})
+    build.run_tasks("doubling", {"00": Doubled(0)})
+    made = {file.relative_to(tmp_path).as_posix() for file in tmp_path.rglob("*") if file.is_file()}
+    assert {f"edition/shouting/{PARTS[0]}.parquet", "edition/numbers/0.json"} <= made
+
+
 def test_waves_follow_on_what_was_found_and_go_on_where_they_stopped(build: Build) -> None:
     def until(least: int) -> Callable[[dict[str, Completion]], dict[str, Task]]:
         def following(done: dict[str, Completion]) -> dict[str, Task]:

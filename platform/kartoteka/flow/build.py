@@ -106,8 +106,9 @@ class Build:
         self._enter(stage.name)
         if todo:
             total = None if None in todo.values() else sum(rows or 0 for rows in todo.values())
+            given = source() if source else None
             with StageProgress(self.console, stage.name, total) as progress:
-                for completion in execute.run_parts(stage, self.storage.uri, list(todo), source() if source else None):
+                for completion in execute.run_parts(stage, self.storage.whole(), list(todo), given):
                     progress.advance(completion.rows_in)
                     if completion.deaths:
                         progress.say(f"{completion.part}: {completion.deaths} workers died over it; it is done now")
@@ -133,7 +134,7 @@ class Build:
         worked = False
         while todo := following(done):
             with StageProgress(self.console, name, len(todo), "tasks") as progress:
-                for completion in execute.run_tasks(self.storage.uri, todo, _Commit(name), cpus):
+                for completion in execute.run_tasks(self.storage.whole(), todo, _Commit(name), cpus):
                     done[completion.part] = completion
                     progress.advance(1)
             worked = True

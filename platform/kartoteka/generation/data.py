@@ -84,11 +84,11 @@ def prepare(edition: Storage, run: Storage, settings: GeneratorSettings) -> dict
         description(data.local(EXAMPLES), KIND)
     else:
         with build.locked():
-            arranged = rows_out(build.run(Arrange(edition.uri), dict.fromkeys(parts)))
+            arranged = rows_out(build.run(Arrange(edition.whole()), dict.fromkeys(parts)))
             annotated = {part: rows for part, rows in arranged.items() if rows}
             _check_enough(edition, data, sum(annotated.values()))
             learned = build.run_tasks("vocabulary", {"all": LearnVocabulary(settings, annotated)})
-            facts = total_facts(build.run(Encode(edition.uri, data.uri, settings), dict.fromkeys(annotated)))
+            facts = total_facts(build.run(Encode(edition.whole(), data.whole(), settings), dict.fromkeys(annotated)))
             made = build.run_tasks("examples", {"all": WriteExamples(settings.seed, list(annotated), facts)})
         facts |= learned["all"].facts | made["all"].facts | {"annotated": sum(annotated.values())}
         facts["sha256"] = description(data.local(EXAMPLES), KIND)["sha256"]

@@ -12,8 +12,8 @@ from kartoteka.generation import data, targets
 from kartoteka.generation.settings import DecodingSettings, GeneratorSettings
 from kartoteka.generation.vocabulary import encode
 from kartoteka.ragged import pick
-from kartoteka.storage import Storage
-from kartoteka.training.task import Batch, Part, Share, Task, absolute, data_of
+from kartoteka.storage import Storage, absolute
+from kartoteka.training.task import Batch, Part, Share, Task, data_of
 
 if TYPE_CHECKING:
     import torch

@@ -171,7 +171,7 @@ def prepare(
             if settings.student.vocabulary is not None:
                 build.run(CountPieces(edition, start.directory, settings), todo)
             build.run_tasks("student", {"all": MakeStudent(edition, encoder, settings, parts)})
-            done = build.run(Pairs(edition, data.uri, settings, keyphrases, lexical), todo)
+            done = build.run(Pairs(edition, data.whole(), settings, keyphrases, lexical), todo)
             facts = total_facts(done)
             if not facts["training"] or not facts["validation"]:
                 drawn = f" (`ranker.documents` is {settings.documents})" if settings.documents is not None else ""

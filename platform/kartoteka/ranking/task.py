@@ -19,8 +19,8 @@ from kartoteka.ranking.batches import collate
 from kartoteka.ranking.directory import DEFAULT_RANKER, PLAIN_ENCODER
 from kartoteka.ranking.settings import RankerSettings
 from kartoteka.ranking.teacher import open_teacher
-from kartoteka.storage import Storage
-from kartoteka.training.task import Batch, Part, Share, Task, absolute, data_of
+from kartoteka.storage import Storage, absolute
+from kartoteka.training.task import Batch, Part, Share, Task, data_of
 
 if TYPE_CHECKING:
     from kartoteka.ranking.module import RankerModule

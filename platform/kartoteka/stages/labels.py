@@ -18,6 +18,7 @@ from kartoteka.edition import BUILD
 from kartoteka.flow.build import Build
 from kartoteka.flow.ledger import Completion, files_of
 from kartoteka.flow.stage import Resources, Step
+from kartoteka.sentiment.classify import DEFAULT_CLASSIFIER
 from kartoteka.sentiment.settings import ReliabilitySettings
 from kartoteka.stages.analyse import withdrawn_file
 from kartoteka.stages.describe import FOLDER as CLUSTERS
@@ -25,7 +26,7 @@ from kartoteka.stages.describe import SUMMARY
 from kartoteka.stages.documents import DocumentStage
 from kartoteka.stages.embed import texts_of
 from kartoteka.stages.vectors import matrix_of
-from kartoteka.storage import Storage
+from kartoteka.storage import Storage, absolute
 
 FOLDER = "labels"
 PURITY = f"{BUILD}/{FOLDER}/purity.npz"
@@ -79,7 +80,8 @@ class Label(DocumentStage):
     name = "label"
 
     def __init__(self, classifier: str, settings: LabelSettings, gpus: float = 0.0) -> None:
-        self.steps = [Classify(classifier, gpus)]
+        own = classifier == DEFAULT_CLASSIFIER
+        self.steps = [Classify(classifier if own else absolute(classifier), gpus)]
         self.settings = settings
 
     def load(self, storage: Storage, part: str, payload: bytes) -> pa.Table:

@@ -134,7 +134,7 @@ def read_archive(
     def source() -> object:
         import ray.data
 
-        reader = ReadSplit(build.storage.uri, splits, settings, part_rows, frozenset(done))
+        reader = ReadSplit(build.storage.whole(), splits, settings, part_rows, frozenset(done))
         rows = ray.data.from_items([{"split": number} for number in todo], override_num_blocks=len(todo))
         # Reading holds no CPU: it waits for the disk, and the workers that normalise must find theirs free.
         return rows.flat_map(reader, num_cpus=0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,11 +23,6 @@ Part = tuple[float, float]
 def data_of(run: Storage) -> Storage:
     """The folder of a run that holds the training data; by its whole path, for the workers run elsewhere."""
     return Storage(run.whole("data"))
-
-
-def absolute(given: str) -> str:
-    """A folder of this machine by its whole path, for the workers run elsewhere; what is none stays as it is."""
-    return os.path.abspath(os.path.expanduser(given)) if os.path.isdir(os.path.expanduser(given)) else given
 
 
 @dataclass(frozen=True, slots=True)
