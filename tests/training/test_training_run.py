@@ -15,7 +15,7 @@ from training.toy_task import Toy
 
 from kartoteka.storage import Storage
 from kartoteka.training import checkpoints, metrics
-from kartoteka.training.run import train
+from kartoteka.training.run import train, worker_environment
 from kartoteka.training.settings import TrainingSettings, WorkerSettings
 
 SETTINGS = TrainingSettings(
@@ -60,6 +60,16 @@ def test_a_run_leaves_a_model_a_card_and_a_report(undisturbed: Path) -> None:
     assert "<svg" in page
     assert (undisturbed / "metrics.csv").read_text().startswith('"step","name","value","seconds"')
     assert len(checkpoints.folders(Storage(undisturbed))) == SETTINGS.keep
+
+
+def test_workers_have_the_memory_of_ray_s_jemalloc(undisturbed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, found = metrics.curve(metrics.collect(Storage(undisturbed)), "jemalloc")
+    assert set(found) == {1.0}
+    monkeypatch.setenv("LD_PRELOAD", "/one.so")
+    monkeypatch.setenv("MALLOC_CONF", "narenas:1")
+    given = worker_environment(WorkerSettings())
+    assert given["LD_PRELOAD"].startswith("/one.so:")
+    assert given["MALLOC_CONF"].endswith(",narenas:1")  # of two values for an option the last counts
 
 
 def test_of_equal_validations_the_last_gives_the_weights_and_patience_still_ends(

@@ -42,7 +42,8 @@ class Network(torch.nn.Module):
         world = dist.get_world_size() if dist.is_initialized() else 1
         error = (self.predict(batch["x"].to(self.scale.dtype)) - batch["y"].to(self.scale.dtype)) ** 2
         loss = error.sum() * world / batch["total"]
-        return loss, {"largest": error.detach().max() if error.numel() else 0.0}
+        figures = {"largest": error.detach().max() if error.numel() else 0.0}
+        return loss, figures | {"jemalloc": float("libjemalloc" in Path("/proc/self/maps").read_text())}
 
 
 @dataclass(frozen=True)

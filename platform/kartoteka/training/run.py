@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import importlib.util
 import os
 import shutil
 import threading
@@ -40,6 +41,10 @@ from kartoteka.training.task import Task
 RUN, MODEL = "run.json", "model"
 #: Ray Train's own notes on the run; nothing of ours depends on them.
 _RAY = ".ray"
+#: jemalloc's options: pages of 2 MiB; nothing is given back; one arena for all threads, of large blocks too, in which
+#: a block may be cut from a free one of any size. By default not from one of more than 64 times its size: then what is
+#: kept grows by 50 MB a step.
+_KEEP = "thp:always,dirty_decay_ms:-1,muzzy_decay_ms:-1,narenas:1,oversize_threshold:0,lg_extent_max_active_fit:20"
 
 
 def train(
@@ -158,13 +163,18 @@ def _fit(work: Work, run: Storage) -> None:
 def worker_environment(workers: WorkerSettings) -> dict[str, str]:
     """Environment variables of the workers.
 
-    glibc keeps what backward passes free, several GB of it, unless told where to stop; but what is given back must be
-    asked for again, page by page. So what is larger than 32 MiB, the most that every glibc takes, is given back; the
-    rest lies in pages of 2 MiB where the system has them.
+    Memory comes from the jemalloc that Ray brings, in pages of 2 MiB where the system has them, and what a step frees
+    is kept for the next. Tensors are aligned blocks of many sizes: glibc's lists of free ones grow until a fifth of a
+    step is spent walking them. Where there is no jemalloc, glibc is told to keep what is smaller than 32 MiB, the most
+    that it takes: what is given back must be asked for again, page by page.
     """
     threads, kept = str(workers.threads), str(32 << 20)
     tuned = ":".join(filter(None, [os.environ.get("GLIBC_TUNABLES"), "glibc.malloc.hugetlb=1"]))
-    return {
+    allocator = {}
+    if jemalloc := _jemalloc():
+        allocator["LD_PRELOAD"] = ":".join(filter(None, [os.environ.get("LD_PRELOAD"), jemalloc]))
+        allocator["MALLOC_CONF"] = ",".join(filter(None, [_KEEP, os.environ.get("MALLOC_CONF")]))
+    return allocator | {
         "DS_ACCELERATOR": "cuda" if workers.gpu else "cpu",
         "OMP_NUM_THREADS": threads,
         "MKL_NUM_THREADS": threads,
@@ -174,6 +184,15 @@ def worker_environment(workers: WorkerSettings) -> dict[str, str]:
         "MALLOC_TRIM_THRESHOLD_": kept,
         "GLIBC_TUNABLES": tuned,
     }
+
+
+def _jemalloc() -> str | None:
+    """Where Ray has its jemalloc; on a machine that has none there, the loader says so and goes on without."""
+    found = importlib.util.find_spec("ray")
+    assert found is not None
+    assert found.origin is not None
+    library = Path(found.origin).parent / "core" / "libjemalloc.so"
+    return str(library) if library.exists() else None
 
 
 @contextmanager
