@@ -1,20 +1,23 @@
-"""Stages as Ray Data pipelines: parts in, completions out, one actor pool per group of steps with equal needs.
+"""Stages as Ray Data pipelines: parts in, completions out, one pool of workers per group of steps with equal needs.
 
 Steps that need a GPU run in a pool of their own, so that reading and tokenising scale on CPUs and keep it busy; without
-one, a part passes all steps in one worker, one per core, and nothing travels.
+one, a part passes all steps in one worker, one per core, and nothing travels. Workers without a GPU are Ray's idle
+ones: the same processes, with all they have imported, take one stage after the other.
 """
 
 from __future__ import annotations
 
 import logging
+import uuid
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
 import orjson
 import ray
 import ray.data
-from ray.data import ActorPoolStrategy
+from ray.data import ActorPoolStrategy, TaskPoolStrategy
 
 from kartoteka.flow.ledger import Completion
 from kartoteka.flow.stage import Resources, Stage, Step, thread_environment
@@ -97,15 +100,16 @@ def run_parts(
     pools = pools_of(stage)
     sizes = pool_sizes([needs for _, needs in pools], len(parts))
     dataset = source
+    run = uuid.uuid4().hex
     for number, ((group, needs), size) in enumerate(zip(pools, sizes, strict=True)):
-        dataset = dataset.map(
-            _Packed,
-            fn_constructor_args=(stage, group, number, root, number == 0, number == len(pools) - 1),
-            compute=ActorPoolStrategy(min_size=1, max_size=size, initial_size=size),
-            num_cpus=needs.cpus,
-            num_gpus=needs.gpus,
-            runtime_env={"env_vars": thread_environment()},
-        )
+        given = (stage, group, number, root, number == 0, number == len(pools) - 1)
+        resources = {"num_cpus": needs.cpus, "runtime_env": {"env_vars": thread_environment()}}
+        if needs.gpus:
+            pool = ActorPoolStrategy(min_size=1, max_size=size, initial_size=size)
+            dataset = dataset.map(_Packed, fn_constructor_args=given, compute=pool, num_gpus=needs.gpus, **resources)
+        else:
+            packed = _InAnyWorker(run, number, given)
+            dataset = dataset.map(packed, compute=TaskPoolStrategy(size=size), **resources)
     for row in dataset.iter_rows():
         if row["failure"]:
             raise unpack_failure(row["failure"])
@@ -135,6 +139,30 @@ class _Packed(PartWorker):
         if self.last:
             return {"completion": orjson.dumps(result.get("completion")), "failure": failure}
         return (result or State.EMPTY) | {"failure": failure}
+
+
+@dataclass(frozen=True)
+class _InAnyWorker:
+    """A `_Packed` in whichever process of Ray takes a part, made once in each and kept until another `run` begins.
+
+    An actor would be a new process for every stage, and take 2 s of CPU before its first part.
+    """
+
+    run: str
+    number: int
+    given: tuple[Any, ...]
+
+    def __call__(self, row: dict[str, object]) -> dict[str, object]:
+        for name in [name for name in _KEPT if name[0] != self.run]:
+            del _KEPT[name]  # before another is opened: models and indexes are large
+        name = self.run, self.number
+        if name not in _KEPT:
+            _KEPT[name] = _Packed(*self.given)
+        return _KEPT[name](row)
+
+
+#: What this process has open, by run and pool.
+_KEPT: dict[tuple[str, int], _Packed] = {}
 
 
 def run_tasks(
