@@ -55,15 +55,15 @@ def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def small_edition(ray_session: str, tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The edition of 200 documents in five parts of two files that `reindex` makes with the tiny encoder.
 
-    Beside it, its `corpus`, and what the command said.
+    By names relative to a folder in which no worker runs. Beside it, its `corpus`, and what the command said.
     """
     from reindexing import CONFIG, start_reindex, write_corpus
 
     folder: Path = tmp_path_factory.mktemp("small")
     (folder / "config.toml").write_text(CONFIG)
-    options = {"--edition": folder / "edition", "--encoder": tiny_encoder, "--config": folder / "config.toml"}
-    arguments = [str(write_corpus(folder / "corpus")), *(str(x) for pair in options.items() for x in pair)]
-    process = start_reindex(ray_session, arguments, {})
+    write_corpus(folder / "corpus")
+    arguments = ["corpus", "--edition", "edition", "--encoder", str(tiny_encoder), "--config", "config.toml"]
+    process = start_reindex(ray_session, arguments, {}, folder)
     said, errors = process.communicate(timeout=240)
     assert process.returncode == 0, errors
     (folder / "said.txt").write_text(said)

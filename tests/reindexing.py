@@ -63,14 +63,16 @@ def write_corpus(folder: Path) -> Path:
     return folder
 
 
-def start_reindex(address: str, arguments: list[str], environment: dict[str, str]) -> subprocess.Popen[str]:
-    """Start `kartoteka reindex ARGUMENTS` as a process of its own, on the cluster at `address`, without its GPU."""
+def start_reindex(
+    address: str, arguments: list[str], environment: dict[str, str], folder: Path = ROOT
+) -> subprocess.Popen[str]:
+    """Start `kartoteka reindex ARGUMENTS` in `folder`, on the cluster at `address`, without its GPU."""
     command = [sys.executable, "-m", "jobs", "reindex", *arguments]
     if "--encoder-gpus" not in command:
         command += ["--encoder-gpus", "0"]  # that of the session is a name only
     path = os.pathsep.join([str(ROOT / "platform"), str(ROOT), os.environ.get("PYTHONPATH", "")])
     return subprocess.Popen(
-        command, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        command, cwd=folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         env=os.environ | {"RAY_ADDRESS": address, "PYTHONPATH": path, "COLUMNS": "200"} | environment,
     )  # fmt: skip
 

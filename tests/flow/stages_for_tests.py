@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import signal
+import uuid
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -39,6 +41,24 @@ class Shout(Step):
             if text == "full":
                 raise OSError(errno.ENOSPC, "No space left on device", "somewhere")
         return rows.append_column(self.column, pa.array([text.upper() for text in texts]))
+
+
+@dataclass
+class Tell(Step):
+    """Adds a column with the process that works, and a number of its own for each time that the step was opened."""
+
+    name = "tell"
+
+    def __post_init__(self) -> None:
+        self.resources = Resources(1.0)
+
+    def open(self) -> None:
+        self.number = uuid.uuid4().hex
+        open_here = [step for step in gc.get_objects() if type(step) is Tell and hasattr(step, "number")]
+        self.told = f"{os.getpid()} {self.number} {len(open_here)}"
+
+    def apply(self, rows: pa.Table) -> pa.Table:
+        return rows.append_column("told", pa.array([self.told] * rows.num_rows))
 
 
 class Shouting(Stage):

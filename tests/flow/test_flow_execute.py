@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from flow.stages_for_tests import Doubled, Shout, Shouting
+from flow.stages_for_tests import Doubled, Shout, Shouting, Tell
 from rich.console import Console
 
 from kartoteka.flow.build import Build, Task
@@ -64,6 +64,21 @@ def test_steps_that_need_a_gpu_run_in_a_pool_of_their_own(build: Build) -> None:
     assert sum(c.rows_out for c in done.values()) == 15
     table = build.storage.table(f"shouting/{PARTS[0]}.parquet")
     assert table["first"].to_pylist() == table["second"].to_pylist() == [f"PART-00000 {row}" for row in range(4)]
+
+
+def test_the_same_processes_take_one_stage_after_the_other(build: Build) -> None:
+    """What a stage opens is opened once in each, and let go before the next is opened there."""
+    told = []
+    for run in ("first", "second"):
+        place = Build(Storage(f"{build.storage.root}/{run}"), {"plan": 1}, Console(quiet=True))
+        place.run(Shouting({}, [Tell()]), dict.fromkeys(PARTS, 4))
+        tables = [place.storage.table(f"shouting/{part}.parquet") for part in PARTS]
+        told.append([table["told"][0].as_py().split() for table in tables])
+    first, second = ({(process, number) for process, number, _ in some} for some in told)
+    for opened in (first, second):
+        assert len({process for process, _ in opened}) == len(opened) <= 2
+    assert {process for process, _ in first} & {process for process, _ in second}
+    assert {count for some in told for _, _, count in some} == {"1"}
 
 
 def test_workers_elsewhere_find_a_build_in_a_relative_folder(

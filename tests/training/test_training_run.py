@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
@@ -70,6 +71,9 @@ def test_workers_have_the_memory_of_ray_s_jemalloc(undisturbed: Path, monkeypatc
     given = worker_environment(WorkerSettings())
     assert given["LD_PRELOAD"].startswith("/one.so:")
     assert given["MALLOC_CONF"].endswith(",narenas:1")  # of two values for an option the last counts
+    monkeypatch.undo()
+    told = subprocess.run(["true"], env=worker_environment(WorkerSettings()), capture_output=True, text=True)
+    assert (told.returncode, told.stderr) == (0, "")  # of an option that it does not know, jemalloc complains there
 
 
 def test_of_equal_validations_the_last_gives_the_weights_and_patience_still_ends(

@@ -1,13 +1,15 @@
 """Stages as Ray Data pipelines: parts in, completions out, one pool of workers per group of steps with equal needs.
 
 Steps that need a GPU run in a pool of their own, so that reading and tokenising scale on CPUs and keep it busy; without
-one, a part passes all steps in one worker, one per core, and nothing travels. Workers without a GPU are Ray's idle
-ones: the same processes, with all they have imported, take one stage after the other.
+one, a part passes all steps in one worker, one per core, and nothing travels; the workers are then Ray's idle ones: the
+same processes, with all they have imported, take one stage after the other.
 """
 
 from __future__ import annotations
 
+import gc
 import logging
+import threading
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -100,16 +102,15 @@ def run_parts(
     pools = pools_of(stage)
     sizes = pool_sizes([needs for _, needs in pools], len(parts))
     dataset = source
-    run = uuid.uuid4().hex
+    alone = len(pools) == 1
     for number, ((group, needs), size) in enumerate(zip(pools, sizes, strict=True)):
         given = (stage, group, number, root, number == 0, number == len(pools) - 1)
-        resources = {"num_cpus": needs.cpus, "runtime_env": {"env_vars": thread_environment()}}
-        if needs.gpus:
-            pool = ActorPoolStrategy(min_size=1, max_size=size, initial_size=size)
-            dataset = dataset.map(_Packed, fn_constructor_args=given, compute=pool, num_gpus=needs.gpus, **resources)
+        held = {"num_cpus": needs.cpus, "num_gpus": needs.gpus, "runtime_env": {"env_vars": thread_environment()}}
+        if alone and not needs.gpus:
+            dataset = dataset.map(_InAnyWorker(uuid.uuid4().hex, given), compute=TaskPoolStrategy(size=size), **held)
         else:
-            packed = _InAnyWorker(run, number, given)
-            dataset = dataset.map(packed, compute=TaskPoolStrategy(size=size), **resources)
+            pool = ActorPoolStrategy(min_size=1, max_size=size, initial_size=size)
+            dataset = dataset.map(_Packed, fn_constructor_args=given, compute=pool, **held)
     for row in dataset.iter_rows():
         if row["failure"]:
             raise unpack_failure(row["failure"])
@@ -143,26 +144,59 @@ class _Packed(PartWorker):
 
 @dataclass(frozen=True)
 class _InAnyWorker:
-    """A `_Packed` in whichever process of Ray takes a part, made once in each and kept until another `run` begins.
+    """A `_Packed` in whichever process of Ray takes a part: made once in each, and kept.
 
     An actor would be a new process for every stage, and take 2 s of CPU before its first part.
     """
 
-    run: str
-    number: int
+    name: str
     given: tuple[Any, ...]
 
     def __call__(self, row: dict[str, object]) -> dict[str, object]:
-        for name in [name for name in _KEPT if name[0] != self.run]:
-            del _KEPT[name]  # before another is opened: models and indexes are large
-        name = self.run, self.number
-        if name not in _KEPT:
-            _KEPT[name] = _Packed(*self.given)
-        return _KEPT[name](row)
+        packed = _kept.take(self.name)
+        if packed is None:
+            packed = _Packed(*self.given)
+        try:
+            return packed(row)
+        finally:
+            _kept.put(self.name, packed)
 
 
-#: What this process has open, by run and pool.
-_KEPT: dict[tuple[str, int], _Packed] = {}
+class _Kept:
+    """The worker that this process has open, for the next part of the same stage.
+
+    Models and indexes are large: it is let go when anything else is asked for, and when nothing is for a minute.
+    """
+
+    SECONDS = 60.0
+
+    def __init__(self) -> None:
+        self._held: tuple[str, _Packed] | None = None
+        self._lock = threading.Lock()
+        self._timer: threading.Timer | None = None
+
+    def take(self, name: str | None = None) -> _Packed | None:
+        """What is held if it has this name, else nothing; either way it is not held any more."""
+        with self._lock:
+            held, self._held = self._held, None
+            if self._timer is not None:
+                self._timer.cancel()
+        if held is None or held[0] == name:
+            return held[1] if held else None
+        del held
+        gc.collect()  # before another is opened
+        return None
+
+    def put(self, name: str, packed: _Packed) -> None:
+        """Hold it until it is taken."""
+        with self._lock:
+            self._held = name, packed
+            self._timer = threading.Timer(self.SECONDS, self.take)
+            self._timer.daemon = True
+            self._timer.start()
+
+
+_kept = _Kept()
 
 
 def run_tasks(
@@ -201,6 +235,7 @@ def _run_task(
     from kartoteka.telemetry import quiet_worker
 
     quiet_worker()
+    _kept.take()
     storage = Storage(root)
     clock, cpu = time.time(), time.process_time()
     completion = dataclasses.replace(

@@ -71,9 +71,10 @@ class PartWorker:
     def __call__(self, row: dict[str, object]) -> dict[str, object]:
         """Take one part as far as this worker's steps go; the last one returns its completion."""
         if not self.opened:
-            self.opened = [dataclasses.replace(step) for step in self.steps]
-            for step in self.opened:
+            opening = [dataclasses.replace(step) for step in self.steps]
+            for step in opening:
                 step.open()
+            self.opened = opening  # not before: steps that could not be opened must not take the next part
         clock, cpu = time.time(), time.process_time()
         part = str(row["part"])
         if self.last and self.ledger.is_done(self.stage.name, part):

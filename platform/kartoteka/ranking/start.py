@@ -24,7 +24,7 @@ class Start:
 
     @property
     def identity(self) -> dict[str, str | None]:
-        """What decides the first weights; where a ranker's directory lies does not."""
+        """What decides the first weights, and so the data of a run; where a ranker's directory lies does not."""
         if self.ranker is None:
             return {"name": self.model.name, "sha256": self.model.sha256}
         return {"name": "a ranker trained before", "sha256": self.model.sha256, "spans": self.ranker.spans_sha256}

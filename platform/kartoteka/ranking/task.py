@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 class RankerTask(Task):
     """Train `encoder`, which may be a ranker, on the annotated documents of `edition`.
 
-    And on what another ranker, `teacher`, says of their spans.
+    Where there is a `teacher`, what that other ranker says of their spans is learned too.
 
     Each may be relative to the driver's folder. `gpus`: what each worker that asks the teacher holds.
     """

@@ -61,7 +61,7 @@ def finish(build: Build) -> None:
     if not build.storage.exists("report.html"):
         from kartoteka.flow.execute import apart
 
-        apart(write_report, build.storage.uri)
+        apart(write_report, build.storage.whole())
     build.storage.delete(BUILD)
 
 

@@ -192,7 +192,7 @@ def _jemalloc() -> str | None:
     assert found is not None
     assert found.origin is not None
     library = Path(found.origin).parent / "core" / "libjemalloc.so"
-    return str(library) if library.exists() else None
+    return str(library) if library.exists() and not set(str(library)) & set(": ") else None  # the loader's separators
 
 
 @contextmanager
