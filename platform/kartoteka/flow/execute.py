@@ -102,11 +102,10 @@ def run_parts(
     pools = pools_of(stage)
     sizes = pool_sizes([needs for _, needs in pools], len(parts))
     dataset = source
-    alone = len(pools) == 1
     for number, ((group, needs), size) in enumerate(zip(pools, sizes, strict=True)):
         given = (stage, group, number, root, number == 0, number == len(pools) - 1)
         held = {"num_cpus": needs.cpus, "num_gpus": needs.gpus, "runtime_env": {"env_vars": thread_environment()}}
-        if alone and not needs.gpus:
+        if len(pools) == 1:  # without a GPU: see `pools_of`
             dataset = dataset.map(_InAnyWorker(uuid.uuid4().hex, given), compute=TaskPoolStrategy(size=size), **held)
         else:
             pool = ActorPoolStrategy(min_size=1, max_size=size, initial_size=size)
@@ -181,8 +180,10 @@ class _Kept:
             held, self._held = self._held, None
             if self._timer is not None:
                 self._timer.cancel()
-        if held is None or held[0] == name:
-            return held[1] if held else None
+        if held is None:
+            return None
+        if held[0] == name:
+            return held[1]
         del held
         gc.collect()  # before another is opened
         return None

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 from kartoteka.encoding.models import ModelFiles, resolve_model
-from kartoteka.encoding.spans import read_head, write_head
 from kartoteka.ranking.directory import DEFAULT_RANKER, DESCRIPTION, SPANS, RankerFiles, open_ranker
 
 
@@ -32,7 +32,7 @@ class Start:
     def write_head(self, folder: Path) -> None:
         """Put the ranker's head, if there is one, beside the model that is made of it."""
         if self.ranker is not None and self.ranker.spans is not None:
-            write_head(folder / SPANS, read_head(self.ranker.spans))
+            shutil.copyfile(self.ranker.spans, folder / SPANS)
 
 
 def open_start(encoder: str) -> Start:

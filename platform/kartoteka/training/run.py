@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import importlib.util
 import os
 import shutil
 import threading
@@ -43,7 +42,7 @@ RUN, MODEL = "run.json", "model"
 _RAY = ".ray"
 #: jemalloc's options: pages of 2 MiB; nothing is given back; one arena for all threads, of large blocks too, in which
 #: a block may be cut from a free one of any size. By default not from one of more than 64 times its size: then what is
-#: kept grows by 50 MB a step.
+#: kept grows by 100 MB a step.
 _KEEP = "thp:always,dirty_decay_ms:-1,muzzy_decay_ms:-1,narenas:1,oversize_threshold:0,lg_extent_max_active_fit:20"
 
 
@@ -188,10 +187,9 @@ def worker_environment(workers: WorkerSettings) -> dict[str, str]:
 
 def _jemalloc() -> str | None:
     """Where Ray has its jemalloc; on a machine that has none there, the loader says so and goes on without."""
-    found = importlib.util.find_spec("ray")
-    assert found is not None
-    assert found.origin is not None
-    library = Path(found.origin).parent / "core" / "libjemalloc.so"
+    import ray
+
+    library = Path(ray.__file__).parent / "core" / "libjemalloc.so"
     return str(library) if library.exists() and not set(str(library)) & set(": ") else None  # the loader's separators
 
 
