@@ -31,9 +31,7 @@ def phrases_of(suggester: Suggester, found: Candidates, d: int) -> dict[str, int
     rows = range(found.pool.offsets[d], found.pool.offsets[d + 1])
     surfaces = suggester.archive.surfaces
     return {
-        surfaces[int(p)].as_py()
-        if (p := found.pool.phrase[row]) >= 0
-        else found.terms.phrases[found.pool.term[row]]: row
+        surfaces[int(p)].as_py() if (p := found.pool.phrase[row]) >= 0 else found.terms[found.pool.term[row]]: row
         for row in rows
     }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,9 +12,11 @@ import pytest
 from keyphrase_worlds import build_suggester, journal, nobody, record, table
 
 from kartoteka.documents import KEYPHRASES_SCHEMA
+from kartoteka.encoding.spans import LONGEST, Spans
 from kartoteka.keyphrases.phrases import clean
 from kartoteka.keyphrases.ranker import Ranker
 from kartoteka.keyphrases.settings import KeyphraseSettings
+from kartoteka.keyphrases.spans import Trained
 from kartoteka.keyphrases.suggest import Suggester
 from kartoteka.keyphrases.train import Training, is_training, train
 from kartoteka.keyphrases.twins import find_twins
@@ -118,6 +121,28 @@ def test_training_again_gives_the_same_ranker(suggester: Suggester, records: lis
     again = train(suggester, table(records), None, np.arange(len(records)))
     assert again.ranker.to_bytes() == training.ranker.to_bytes()
     assert again.held_out.equals(training.held_out)
+
+
+def test_a_fit_is_the_same_in_any_number_of_pieces(suggester: Suggester, records: list[dict]) -> None:
+    some, own = table(records[:100]), np.arange(100)
+    random = np.random.default_rng(2)
+    vectors = random.normal(size=(100, 8)).astype(np.float32)
+    read = Trained(vectors, Spans(random.normal(size=(300, LONGEST)), np.arange(0, 301, 3)))
+    asked = replace(suggester, settings=SETTINGS.model_copy(update={"cut": "expected_f1"}))
+    whole = train(asked, some, None, own, read)
+    assert "span_best" in whole.ranker.names
+    calls = []
+
+    def spread(work, arguments):
+        calls.append(len(arguments))
+        return [work(asked, *piece) for piece in pickle.loads(pickle.dumps(arguments))]
+
+    for pieces in (2, 3, 7):
+        parts = train(asked, some, None, own, read, pieces, spread)
+        assert parts.ranker.to_bytes() == whole.ranker.to_bytes()
+        assert parts.held_out.equals(whole.held_out)
+        assert parts.votes.equals(whole.votes)
+        assert calls[-2:] == [pieces, pieces]
 
 
 def test_the_votes_rule_puts_present_phrases_first(trained: Suggester, records: list[dict]) -> None:

@@ -58,6 +58,20 @@ def test_training_goes_on_from_a_ranker(tmp_path: Path, tiny_encoder: Path, ray_
     assert any("trained before" in line for line in task.card(run)["data"])
 
 
+def test_the_card_names_what_it_all_began_from(tmp_path: Path, tiny_encoder: Path, ray_session: str) -> None:
+    edition, before = build_edition(papers(40), tmp_path / "edition"), tiny_encoder
+    for generation in range(3):
+        run = Storage(tmp_path / f"run-{generation}")
+        task = task_of(edition, before)
+        task.prepare(run)
+        before = tmp_path / f"ranker-{generation}"
+        before.mkdir()
+        task.export(run, task.build(run), before)
+    base = open_start(str(tiny_encoder)).identity
+    assert open_ranker(str(before)).base == base
+    assert task.card(run)["base"].endswith(f"which began as {base['name']} (SHA-256 of the weights {base['sha256']})")
+
+
 def test_without_scores_of_spans_the_head_stays_behind(tmp_path: Path, tiny_encoder: Path, ray_session: str) -> None:
     edition, run = build_edition(papers(40), tmp_path / "edition"), Storage(tmp_path / "run")
     task = task_of(edition, ranker_in(tmp_path, tiny_encoder), SETTINGS.model_copy(update={"span_weight": 0.0}))

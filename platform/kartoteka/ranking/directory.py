@@ -47,7 +47,8 @@ class RankerFiles:
     """A ranker's directory, checked.
 
     `encoder` is its model; as in training, `separator` stands between title and abstract, and phrases are cut to
-    `phrase_tokens`. `spans`: the head that scores spans (`encoding.spans.read_head`), if it has one.
+    `phrase_tokens`. `spans`: the head that scores spans (`encoding.spans.read_head`), if it has one. `base`: name and
+    `sha256` of the model that its training began from, as far as it is known.
     """
 
     folder: Path
@@ -59,6 +60,7 @@ class RankerFiles:
     fusion_sha256: str | None
     spans: Path | None = None
     spans_sha256: str | None = None
+    base: dict[str, str] | None = None
 
     @property
     def identity(self) -> dict[str, str | None]:
@@ -175,7 +177,14 @@ def open_ranker(path: str) -> RankerFiles:
         values["files"].get(values["fusion"]),
         folder / spans if spans is not None else None,
         values["files"].get(spans),
+        _base(values.get("about", {})),
     )
+
+
+def _base(about: dict[str, Any]) -> dict[str, str] | None:
+    """The model at the beginning of it all, by what the training wrote of its data (`ranking.data`)."""
+    began = about.get("data", {}).get("plan", {}).get("encoder")
+    return began.get("base", began) if began else None
 
 
 def _describe(folder: Path, values: dict[str, Any]) -> None:

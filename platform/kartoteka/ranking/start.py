@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from kartoteka.encoding.models import ModelFiles, resolve_model
 from kartoteka.ranking.directory import DEFAULT_RANKER, DESCRIPTION, SPANS, RankerFiles, open_ranker
@@ -23,11 +24,12 @@ class Start:
         return str(self.ranker.encoder) if self.ranker is not None else self.model.name
 
     @property
-    def identity(self) -> dict[str, str | None]:
+    def identity(self) -> dict[str, Any]:
         """What decides the first weights, and so the data of a run; where a ranker's directory lies does not."""
         if self.ranker is None:
             return {"name": self.model.name, "sha256": self.model.sha256}
-        return {"name": "a ranker trained before", "sha256": self.model.sha256, "spans": self.ranker.spans_sha256}
+        own = {"name": "a ranker trained before", "sha256": self.model.sha256, "spans": self.ranker.spans_sha256}
+        return own | {"base": self.ranker.base}
 
     def write_head(self, folder: Path) -> None:
         """Put the ranker's head, if there is one, beside the model that is made of it."""

@@ -115,7 +115,7 @@ class RankerTask(Task):
         languages = data.open_archive(self.edition).languages
         return {
             "title": "Keyphrase ranker (SearchKeys)",
-            "base": f"{encoder['name']} (SHA-256 of the weights {encoder['sha256']})",
+            "base": _named(encoder) + (f", which began as {_named(encoder['base'])}" if encoder.get("base") else ""),
             "data": [
                 f"{facts['training']:,} annotated documents of one archive with {facts['all_positives']:,} keyphrases",
                 f"{facts['validation']:,} others chose the best weights",
@@ -166,6 +166,10 @@ class RankerTask(Task):
     def _vectors(self, run: Storage) -> VectorArrays:
         """The edition's own vectors. Raises `ValueError` where it has none, or of another length than the model's."""
         return _vectors(self.edition, str(data_of(run).local(data.STUDENT)))
+
+
+def _named(model: dict[str, Any]) -> str:
+    return f"{model['name']} (SHA-256 of the weights {model['sha256']})"
 
 
 def _data(run: Storage) -> str:

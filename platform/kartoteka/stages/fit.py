@@ -8,6 +8,7 @@ features; else the fixed rule.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,7 +40,8 @@ RESAMPLES = 2000
 class FitRanker:
     """Fit on a sample of the annotated documents, each as if it were new. `first` numbers those of each part.
 
-    `trained`: the trained ranker whose vectors are among the features. `threads` of this task fit trees.
+    `trained`: the trained ranker whose vectors are among the features. `threads` of this task fit trees, and as many
+    pieces of all else are done side by side.
     """
 
     sources: Sources
@@ -64,7 +66,7 @@ class FitRanker:
                 return _take_over(storage, suggester, rows.slice(0, 1), self.trained.fusion)
             rows = unseen
         vectors, own = matrix_of(rows["vector"]), rows["own"].to_numpy()
-        trained = train(suggester, rows, vectors, own, trained_of(rows), self.threads)
+        trained = train(suggester, rows, vectors, own, trained_of(rows), self.threads, _Spread(self.sources))
         files = {RANKER: storage.put(RANKER, trained.ranker.to_bytes())} if trained.ranker else {}
         storage.put_json(QUALITY, measure(rows, trained))
         return Completion("", rows.num_rows, rows.num_rows, files=files_of(files))
@@ -80,6 +82,22 @@ class FitRanker:
                 rows.filter(pa.array(is_training(rows["id"].to_pylist(), self.annotated, self.sources.keyphrases)))
             )
         return pa.concat_tables(chosen)
+
+
+@dataclass(frozen=True)
+class _Spread:
+    """Work of a suggester without a ranker, in workers that open their own."""
+
+    sources: Sources
+
+    def __call__(self, work: Callable[..., Any], arguments: Sequence[tuple[Any, ...]]) -> list[Any]:
+        from kartoteka.flow.execute import spread
+
+        return spread(_with_suggester, [(self.sources, work, some) for some in arguments])
+
+
+def _with_suggester(sources: Sources, work: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+    return work(sources.open(ranker=False), *arguments)
 
 
 def _take_over(storage: Storage, suggester: Suggester, example: pa.Table, fusion: Path | None) -> Completion:
