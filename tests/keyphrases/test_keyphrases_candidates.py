@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from keyphrase_worlds import build_suggester, journal, nobody, record, table
 
+from kartoteka.keyphrases.candidates import Candidates
 from kartoteka.keyphrases.pool import COUNT, EXTRACTED, FREE_COUNT, NEIGHBOUR, SUM, TITLE_COUNT, VOCABULARY
 from kartoteka.keyphrases.settings import KeyphraseSettings
-from kartoteka.keyphrases.suggest import Candidates, Suggester
+from kartoteka.keyphrases.suggest import Suggester
 from kartoteka.text.words import content_stems
 
 SETTINGS = KeyphraseSettings(neighbours=10)

@@ -12,11 +12,11 @@ import pytest
 from keyphrase_worlds import build_suggester, journal, nobody, record, table
 
 from kartoteka.documents import KEYPHRASES_SCHEMA
-from kartoteka.encoding.spans import LONGEST, Spans
+from kartoteka.keyphrases.candidates import Best
+from kartoteka.keyphrases.cut import Size
 from kartoteka.keyphrases.phrases import clean
 from kartoteka.keyphrases.ranker import Ranker
 from kartoteka.keyphrases.settings import KeyphraseSettings
-from kartoteka.keyphrases.spans import Trained
 from kartoteka.keyphrases.suggest import Suggester
 from kartoteka.keyphrases.train import Training, is_training, train
 from kartoteka.keyphrases.twins import find_twins
@@ -123,26 +123,20 @@ def test_training_again_gives_the_same_ranker(suggester: Suggester, records: lis
     assert again.held_out.equals(training.held_out)
 
 
-def test_a_fit_is_the_same_in_any_number_of_pieces(suggester: Suggester, records: list[dict]) -> None:
-    some, own = table(records[:100]), np.arange(100)
-    random = np.random.default_rng(2)
-    vectors = random.normal(size=(100, 8)).astype(np.float32)
-    read = Trained(vectors, Spans(random.normal(size=(300, LONGEST)), np.arange(0, 301, 3)))
-    asked = replace(suggester, settings=SETTINGS.model_copy(update={"cut": "expected_f1"}))
-    whole = train(asked, some, None, own, read)
-    assert "span_best" in whole.ranker.names
-    calls = []
-
-    def spread(work, arguments):
-        calls.append(len(arguments))
-        return [work(asked, *piece) for piece in pickle.loads(pickle.dumps(arguments))]
-
-    for pieces in (2, 3, 7):
-        parts = train(asked, some, None, own, read, pieces, spread)
-        assert parts.ranker.to_bytes() == whole.ranker.to_bytes()
-        assert parts.held_out.equals(whole.held_out)
-        assert parts.votes.equals(whole.votes)
-        assert calls[-2:] == [pieces, pieces]
+@pytest.mark.parametrize("lot", [1, 7, 60])
+@pytest.mark.parametrize("cut", ["limit", "expected_f1"])
+def test_lists_are_the_same_made_in_lots_elsewhere(
+    suggester: Suggester, records: list[dict], lot: int, cut: str
+) -> None:
+    asked = replace(suggester, settings=SETTINGS.model_copy(update={"cut": cut, "min_training": 20, "rounds": 5}))
+    silent = [record(0, "", "", [])]  # nothing to list
+    documents, own = table([*records[:50], *silent, *records[50:60]]), np.r_[0:50, -1, 50:60]
+    found = asked.candidates(documents, None, own)
+    order = np.random.default_rng(0).random(found.pool.phrase.size)
+    best = Best.of(found, order, order, asked.settings, Size(1.0, 0.5, 15))
+    lots = [(documents.slice(a, lot), best.slice(a, a + lot)) for a in range(0, 61, lot)]
+    travelled = pickle.loads(pickle.dumps(lots))
+    assert pa.concat_tables([asked.lists(*some) for some in travelled]).equals(asked.lists(documents, best))
 
 
 def test_the_votes_rule_puts_present_phrases_first(trained: Suggester, records: list[dict]) -> None:

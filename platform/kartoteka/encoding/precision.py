@@ -66,7 +66,7 @@ def fastest_on_cpu(abilities: dict[str, bool | str], *, int16: bool) -> str:
     """The precision of `auto` on a CPU with these `cpu_abilities`.
 
     AMX multiplies bf16 at four times the rate of anything else. Without it our int16 kernels come first, with VNNI and
-    with AVX2 alone (docs/benchmarks.md); with AVX-512 but no VNNI fp32 products are as fast, and exact.
+    with AVX2 alone (docs/benchmarks/encoding.md); with AVX-512 but no VNNI fp32 products are as fast, and exact.
     """
     if abilities["amx"]:
         return "bf16"

@@ -1,8 +1,7 @@
-"""Candidates of documents as they travel: parts put together for a fit, the best of each picked for its list."""
+"""The candidates of documents, and the best of each: what a list is made of, and all that has to travel for it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,37 +25,6 @@ class Candidates:
     named: Wording
     rows: np.ndarray
     names: list[str]
-
-    @staticmethod
-    def concatenate(parts: Sequence[Candidates]) -> Candidates:
-        """The documents of all `parts`, at least one, in order: as if they had been asked for together."""
-        first, *others = parts
-        if not others:
-            return first
-        assert all(part.names == first.names for part in others)
-        pools = [part.pool for part in parts]
-        columns = {
-            name: np.concatenate([getattr(pool, name) for pool in pools])
-            for name in Pool._fields
-            if name not in ("offsets", "term")
-        }
-        before, terms = 0, []
-        for part in parts:
-            terms.append(np.where(part.pool.term >= 0, part.pool.term + before, -1).astype(np.int32))
-            before += len(part.terms)
-        pool = Pool(offsets=_joined([p.offsets for p in pools]), term=np.concatenate(terms), **columns)
-        return Candidates(
-            pool,
-            [term for part in parts for term in part.terms],
-            Wording(_joined([p.named.offsets for p in parts]), np.concatenate([p.named.words for p in parts])),
-            np.concatenate([part.rows for part in parts]),
-            first.names,
-        )
-
-
-def _joined(offsets: Sequence[np.ndarray]) -> np.ndarray:
-    """Offsets [n_i + 1] of several parts as those of all."""
-    return np.concatenate([[0], np.cumsum(np.concatenate([np.diff(some) for some in offsets]))]).astype(np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +69,8 @@ class Best:
         )
 
     def slice(self, start: int, stop: int) -> Best:
-        """Documents start..stop."""
+        """Documents start..stop, or to the last."""
+        stop = min(stop, len(self.bounds) - 1)
         a, b = self.bounds[start], self.bounds[stop]
         first, last = (int(np.count_nonzero(self.phrase[:row] < 0)) for row in (a, b))
         return Best(

@@ -184,7 +184,9 @@ def open_ranker(path: str) -> RankerFiles:
 def _base(about: dict[str, Any]) -> dict[str, str] | None:
     """The model at the beginning of it all, by what the training wrote of its data (`ranking.data`)."""
     began = about.get("data", {}).get("plan", {}).get("encoder")
-    return began.get("base", began) if began else None
+    if began is None or "spans" in began:  # as a ranker, which may not say what it began from
+        return began and began.get("base")
+    return began
 
 
 def _describe(folder: Path, values: dict[str, Any]) -> None:

@@ -25,7 +25,10 @@ class Start:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What decides the first weights, and so the data of a run; where a ranker's directory lies does not."""
+        """What decides the first weights, and so the data of a run; where a ranker's directory lies does not.
+
+        With the `base` of a ranker, which the card names.
+        """
         if self.ranker is None:
             return {"name": self.model.name, "sha256": self.model.sha256}
         own = {"name": "a ranker trained before", "sha256": self.model.sha256, "spans": self.ranker.spans_sha256}

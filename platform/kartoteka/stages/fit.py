@@ -8,7 +8,6 @@ features; else the fixed rule.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +26,7 @@ from kartoteka.storage import Storage
 
 if TYPE_CHECKING:
     from kartoteka.evaluation.significance import Interval
+    from kartoteka.keyphrases.candidates import Best
     from kartoteka.keyphrases.suggest import Suggester
     from kartoteka.keyphrases.train import Training
     from kartoteka.ranking.directory import RankerFiles
@@ -40,8 +40,8 @@ RESAMPLES = 2000
 class FitRanker:
     """Fit on a sample of the annotated documents, each as if it were new. `first` numbers those of each part.
 
-    `trained`: the trained ranker whose vectors are among the features. `threads` of this task fit trees, and as many
-    pieces of all else are done side by side.
+    `trained`: the trained ranker whose vectors are among the features. `threads` of this task fit trees, and so
+    many workers beside it make lists.
     """
 
     sources: Sources
@@ -66,7 +66,8 @@ class FitRanker:
                 return _take_over(storage, suggester, rows.slice(0, 1), self.trained.fusion)
             rows = unseen
         vectors, own = matrix_of(rows["vector"]), rows["own"].to_numpy()
-        trained = train(suggester, rows, vectors, own, trained_of(rows), self.threads, _Spread(self.sources))
+        lists = _Lists(self.sources, self.threads) if self.threads > 1 else None
+        trained = train(suggester, rows, vectors, own, trained_of(rows), self.threads, lists)
         files = {RANKER: storage.put(RANKER, trained.ranker.to_bytes())} if trained.ranker else {}
         storage.put_json(QUALITY, measure(rows, trained))
         return Completion("", rows.num_rows, rows.num_rows, files=files_of(files))
@@ -85,19 +86,22 @@ class FitRanker:
 
 
 @dataclass(frozen=True)
-class _Spread:
-    """Work of a suggester without a ranker, in workers that open their own."""
+class _Lists:
+    """`Suggester.lists` in so many `lots` side by side, each by a suggester of its own worker."""
 
     sources: Sources
+    lots: int
 
-    def __call__(self, work: Callable[..., Any], arguments: Sequence[tuple[Any, ...]]) -> list[Any]:
+    def __call__(self, documents: pa.Table, best: Best) -> pa.Table:
         from kartoteka.flow.execute import spread
 
-        return spread(_with_suggester, [(self.sources, work, some) for some in arguments])
+        rows, size = documents.select(["id", "title", "abstract", "lang"]), -(-documents.num_rows // self.lots)
+        lots = [(rows.slice(a, size), best.slice(a, a + size)) for a in range(0, documents.num_rows, size)]
+        return pa.concat_tables(spread(_lists, [(self.sources, *lot) for lot in lots]))
 
 
-def _with_suggester(sources: Sources, work: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
-    return work(sources.open(ranker=False), *arguments)
+def _lists(sources: Sources, documents: pa.Table, best: Best) -> pa.Table:
+    return sources.open(ranker=False).lists(documents, best)
 
 
 def _take_over(storage: Storage, suggester: Suggester, example: pa.Table, fusion: Path | None) -> Completion:
