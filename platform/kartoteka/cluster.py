@@ -9,8 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-#: Object store of a cluster that lives for one command. A part is a few megabytes, the best candidates of a fit some
-#: tens; nothing else passes through it.
+#: Object store of a cluster that lives for one command. A part is a few megabytes; nothing else passes through it.
 OBJECT_STORE_BYTES = 512 << 20
 
 

@@ -6,13 +6,11 @@ import errno
 import gc
 import os
 import signal
-import time
 import uuid
 from dataclasses import dataclass
 
 import pyarrow as pa
 
-from kartoteka.flow.execute import spread
 from kartoteka.flow.ledger import Completion, files_of
 from kartoteka.flow.stage import Resources, Stage, Step
 from kartoteka.storage import Storage
@@ -103,22 +101,3 @@ class Doubled:
         before = storage.get_json(f"numbers/{self.number - 1}.json") if self.number else 1
         storage.put_json(f"numbers/{self.number}.json", 2 * before)
         return Completion("", facts={"value": 2 * before})
-
-
-@dataclass(frozen=True)
-class Shared:
-    """A task that has `pieces` of it done by workers."""
-
-    pieces: int
-
-    def __call__(self, storage: Storage) -> Completion:
-        done = spread(_number_and_process, [(number,) for number in range(self.pieces)])
-        facts = {"numbers": [number for number, _ in done], "processes": [process for _, process in done]}
-        return Completion("", facts=facts | {"own": os.getpid()})
-
-
-def _number_and_process(number: int) -> tuple[int, int]:
-    until = time.process_time() + 0.2
-    while time.process_time() < until:
-        pass
-    return number, os.getpid()

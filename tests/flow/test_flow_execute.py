@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from flow.stages_for_tests import Doubled, Shared, Shout, Shouting, Tell
+from flow.stages_for_tests import Doubled, Shout, Shouting, Tell
 from rich.console import Console
 
 from kartoteka.flow.build import Build, Task
@@ -108,15 +108,6 @@ def test_waves_follow_on_what_was_found_and_go_on_where_they_stopped(build: Buil
     assert [c.facts["value"] for c in done.values()] == [2, 4, 8, 16, 32]
     assert [done[part] for part in first] == list(first.values())
     assert build.order == ["doubling"]
-
-
-def test_pieces_of_a_task_that_holds_every_cpu_are_done_beside_it(build: Build) -> None:
-    done = build.run_tasks("sharing", {"all": Shared(5)}, cpus=2)["all"]
-    facts = done.facts
-    assert facts["numbers"] == [0, 1, 2, 3, 4]
-    assert len(set(facts["processes"])) > 1
-    assert facts["own"] not in facts["processes"]
-    assert done.cpu_seconds > 5 * 0.2
 
 
 def test_a_plan_that_cannot_be_scheduled_is_refused(ray_session: str) -> None:

@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 from keyphrase_worlds import build_suggester, journal, nobody, record, table
 
-from kartoteka.keyphrases.candidates import Candidates
 from kartoteka.keyphrases.pool import COUNT, EXTRACTED, FREE_COUNT, NEIGHBOUR, SUM, TITLE_COUNT, VOCABULARY
 from kartoteka.keyphrases.settings import KeyphraseSettings
-from kartoteka.keyphrases.suggest import Suggester
+from kartoteka.keyphrases.suggest import Candidates, Suggester
 from kartoteka.text.words import content_stems
 
 SETTINGS = KeyphraseSettings(neighbours=10)
@@ -32,7 +31,9 @@ def phrases_of(suggester: Suggester, found: Candidates, d: int) -> dict[str, int
     rows = range(found.pool.offsets[d], found.pool.offsets[d + 1])
     surfaces = suggester.archive.surfaces
     return {
-        surfaces[int(p)].as_py() if (p := found.pool.phrase[row]) >= 0 else found.terms[found.pool.term[row]]: row
+        surfaces[int(p)].as_py()
+        if (p := found.pool.phrase[row]) >= 0
+        else found.terms.phrases[found.pool.term[row]]: row
         for row in rows
     }
 

@@ -77,7 +77,7 @@ def test_the_words_of_candidates_are_those_of_their_phrases(tmp_path_factory: py
             if found.pool.phrase[c] >= 0:
                 known.setdefault((int(found.pool.phrase[c]), column[record["lang"]]), set()).add(words)
             else:
-                key = frozenset(phrase_key(found.terms[found.pool.term[c]], record["lang"]).split(" "))
+                key = frozenset(phrase_key(found.terms.phrases[found.pool.term[c]], record["lang"]).split(" "))
                 unknown.setdefault(key, set()).add(words)
                 assert len(words) == len(key)
     assert known

@@ -83,7 +83,7 @@ def test_every_place_is_read_where_the_stems_are(suggester: Suggester, records: 
         scores, inside = spans.scores[spans.offsets[d] : spans.offsets[d + 1]], []
         for row in range(pool.offsets[d], pool.offsets[d + 1]):
             p = pool.phrase[row]
-            key = None if p >= 0 else tuple(phrase_key(found.terms[pool.term[row]], r["lang"]).split(" "))
+            key = None if p >= 0 else tuple(phrase_key(found.terms.phrases[pool.term[row]], r["lang"]).split(" "))
             wanted = by_hand(r, forms[p] if p >= 0 else {key}, scores)
             if not wanted:
                 assert rows[row].tolist() == [MISSING] * len(SPANS)
@@ -108,7 +108,7 @@ def test_a_span_across_title_and_abstract_is_no_place(tmp_path: Path) -> None:
     found = world.candidates(table(asked), None, nobody(1), trained=trained)
     scores, places = trained.spans.scores, {}
     for row, p in enumerate(found.pool.phrase.tolist()):
-        places[world.archive.surfaces[p].as_py() if p >= 0 else found.terms[found.pool.term[row]]] = row
+        places[world.archive.surfaces[p].as_py() if p >= 0 else found.terms.phrases[found.pool.term[row]]] = row
     rows = found.rows[:, -len(SPANS) :]
     assert rows[places["sea robots"], BEST] == rows[places["sea robots"], FIRST] == scores[4, 1]
     assert rows[places["robots"], FIRST] == scores[2, 0]

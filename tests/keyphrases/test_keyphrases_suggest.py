@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,8 +11,6 @@ import pytest
 from keyphrase_worlds import build_suggester, journal, nobody, record, table
 
 from kartoteka.documents import KEYPHRASES_SCHEMA
-from kartoteka.keyphrases.candidates import Best
-from kartoteka.keyphrases.cut import Size
 from kartoteka.keyphrases.phrases import clean
 from kartoteka.keyphrases.ranker import Ranker
 from kartoteka.keyphrases.settings import KeyphraseSettings
@@ -121,22 +118,6 @@ def test_training_again_gives_the_same_ranker(suggester: Suggester, records: lis
     again = train(suggester, table(records), None, np.arange(len(records)))
     assert again.ranker.to_bytes() == training.ranker.to_bytes()
     assert again.held_out.equals(training.held_out)
-
-
-@pytest.mark.parametrize("lot", [1, 7, 60])
-@pytest.mark.parametrize("cut", ["limit", "expected_f1"])
-def test_lists_are_the_same_made_in_lots_elsewhere(
-    suggester: Suggester, records: list[dict], lot: int, cut: str
-) -> None:
-    asked = replace(suggester, settings=SETTINGS.model_copy(update={"cut": cut, "min_training": 20, "rounds": 5}))
-    silent = [record(0, "", "", [])]  # nothing to list
-    documents, own = table([*records[:50], *silent, *records[50:60]]), np.r_[0:50, -1, 50:60]
-    found = asked.candidates(documents, None, own)
-    order = np.random.default_rng(0).random(found.pool.phrase.size)
-    best = Best.of(found, order, order, asked.settings, Size(1.0, 0.5, 15))
-    lots = [(documents.slice(a, lot), best.slice(a, a + lot)) for a in range(0, 61, lot)]
-    travelled = pickle.loads(pickle.dumps(lots))
-    assert pa.concat_tables([asked.lists(*some) for some in travelled]).equals(asked.lists(documents, best))
 
 
 def test_the_votes_rule_puts_present_phrases_first(trained: Suggester, records: list[dict]) -> None:

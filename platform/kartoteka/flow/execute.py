@@ -10,10 +10,9 @@ from __future__ import annotations
 import gc
 import logging
 import threading
-import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
@@ -228,48 +227,23 @@ def apart(function: Callable[..., Any], *arguments: object) -> Any:
     return ray.get(ray.remote(function).remote(*arguments)) if ray.is_initialized() else function(*arguments)
 
 
-def spread(function: Callable[..., Any], pieces: Sequence[tuple[Any, ...]]) -> list[Any]:
-    """`function(*piece)` of each in workers side by side, in order; in this process where no cluster is connected.
-
-    For pieces of one task: while it waits for them Ray gives its CPUs to them, and their CPU-seconds are its own.
-    Arguments and results pass through the object store, which is small: see `cluster`.
-    """
-    if not ray.is_initialized():
-        return [function(*piece) for piece in pieces]
-    remote = ray.remote(num_cpus=1, max_retries=3, runtime_env={"env_vars": thread_environment()})(_run_piece)
-    done = ray.get([remote.remote(function, piece) for piece in pieces])
-    _beside.extend(seconds for _, seconds in done)
-    return [result for result, _ in done]
-
-
-#: CPU-seconds of the pieces that the task of this process has had done.
-_beside: list[float] = []
-
-
-def _run_piece(function: Callable[..., Any], piece: tuple[Any, ...]) -> tuple[Any, float]:
-    from kartoteka.telemetry import quiet_worker
-
-    quiet_worker()
-    _kept.take()
-    cpu = time.process_time()
-    return function(*piece), time.process_time() - cpu
-
-
 def _run_task(
     root: str, name: str, task: Callable[[Storage], Completion], commit: Callable[[Storage, Completion], None]
 ) -> Completion:
+    import dataclasses
+    import time
+
     from kartoteka.telemetry import quiet_worker
 
     quiet_worker()
     _kept.take()
-    _beside.clear()
     storage = Storage(root)
     clock, cpu = time.time(), time.process_time()
-    completion = replace(
+    completion = dataclasses.replace(
         task(storage),
         part=name,
         seconds=time.time() - clock,
-        cpu_seconds=time.process_time() - cpu + sum(_beside),
+        cpu_seconds=time.process_time() - cpu,
         finished=time.time(),
     )
     commit(storage, completion)

@@ -13,8 +13,9 @@ import pyarrow as pa
 
 from kartoteka.documents import KEYPHRASES_SCHEMA
 from kartoteka.keyphrases.archive import Archive
-from kartoteka.keyphrases.candidates import Best, Candidates
-from kartoteka.keyphrases.context import wording
+from kartoteka.keyphrases.calibration import document_of, top_candidates
+from kartoteka.keyphrases.context import Wording, wording
+from kartoteka.keyphrases.cut import Size
 from kartoteka.keyphrases.dense import DENSE, TRAINED, VectorArrays, dense_features, open_vectors
 from kartoteka.keyphrases.features import features, names
 from kartoteka.keyphrases.gather import gather
@@ -25,13 +26,24 @@ from kartoteka.keyphrases.pool import EXTRACTED, NEIGHBOUR, VOCABULARY, Asked, P
 from kartoteka.keyphrases.ranker import Ranker
 from kartoteka.keyphrases.rules import prior_rule, votes_rule
 from kartoteka.keyphrases.settings import KeyphraseSettings
-from kartoteka.keyphrases.sources import Neighbours, document_terms
+from kartoteka.keyphrases.sources import Neighbours, Terms, document_terms
 from kartoteka.keyphrases.spans import SPANS, Trained, span_features
 from kartoteka.keyphrases.words import document_words
 from kartoteka.text.words import content_stems
 
 _BITS = dict(zip(ORIGINS, (NEIGHBOUR, VOCABULARY, EXTRACTED), strict=True))
 _NEIGHBOURS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """The candidates of n documents, their words, and their feature rows float32 [m, len(names)]."""
+
+    pool: Pool
+    terms: Terms
+    named: Wording
+    rows: np.ndarray
+    names: list[str]
 
 
 @dataclass(frozen=True)
@@ -118,7 +130,7 @@ class Suggester:
             rows.append(span_features(self.archive.arrays, words.arrays, terms.arrays, pool, trained.spans))
             columns_ += SPANS
         named = wording(self.archive.arrays, terms.arrays, pool, columns)
-        return Candidates(pool, terms.phrases, named, np.concatenate(rows, axis=1), columns_)
+        return Candidates(pool, terms, named, np.concatenate(rows, axis=1), columns_)
 
     def _neighbours(
         self,
@@ -145,37 +157,45 @@ class Suggester:
     ) -> pa.Table:
         """The keyphrases of `documents` (id, title, abstract, lang) as a `KEYPHRASES_SCHEMA` table, in their order."""
         found = self.candidates(documents, vectors, own, trained=trained)
-        size = None
         if self.settings.method == "votes":
             order = score = votes_rule(found.pool)
         elif self.ranker is None or list(self.ranker.names) != found.names:
             order = score = prior_rule(found.pool)
         else:
             order, score = self.ranker.rank(found.rows, found.pool.offsets, prior_rule(found.pool), found.named)
-            size = self.ranker.size
-        return self.lists(documents, Best.of(found, order, score, self.settings, size))
+            return self.table(documents, found, order, score, self.ranker.size)
+        return self.table(documents, found, order, score)
 
-    def lists(self, documents: pa.Table, best: Best) -> pa.Table:
-        """The `best` candidates of `documents` (id, title, abstract, lang) as a `KEYPHRASES_SCHEMA` table."""
-        settings = self.settings
-        references = [None] * documents.num_rows if best.references is None else best.references.tolist()
-        surfaces = iter(self.archive.surfaces.take(pa.array(best.phrase[best.phrase >= 0])).to_pylist())
-        terms = iter(best.terms)
-        numbers = _nearest(best.carriers)
+    def table(
+        self, documents: pa.Table, found: Candidates, order: np.ndarray, score: np.ndarray, size: Size | None = None
+    ) -> pa.Table:
+        """The best candidates by `order` float64 [m] as keyphrases with `score` float64 [m].
+
+        `size`: how many a document is expected to have, where the scores are probabilities; needed by another `cut`
+        than `limit`.
+        """
+        pool, settings = found.pool, self.settings
+        references: list[float | None] = [None] * documents.num_rows
+        if settings.cut == "expected_f1" and size is not None:
+            references = size.references(order, score, pool.offsets).tolist()
+        top = top_candidates(order, pool.offsets, 2 * settings.limit + 8 * settings.per_category)
+        surfaces = iter(self.archive.surfaces.take(pa.array(pool.phrase[top][pool.phrase[top] >= 0])).to_pylist())
+        phrases = [
+            next(surfaces) if pool.phrase[row] >= 0 else found.terms.phrases[pool.term[row]] for row in top.tolist()
+        ]
+        numbers = [self._carriers(pool, row) for row in top.tolist()]
         flat = np.array([number for few in numbers for number in few], np.int64)
         ids = iter(self.archive.ids.take(pa.array(flat)).to_pylist())
         candidates = [
             Candidate(
-                next(surfaces) if phrase >= 0 else next(terms),
-                score,
-                tuple(name for name, bit in _BITS.items() if origin & bit),
+                phrase,
+                float(score[row]),
+                tuple(name for name, bit in _BITS.items() if pool.origin[row] & bit),
                 tuple(next(ids) for _ in few),
             )
-            for phrase, score, origin, few in zip(
-                best.phrase.tolist(), best.score.tolist(), best.origin.tolist(), numbers, strict=True
-            )
+            for row, phrase, few in zip(top.tolist(), phrases, numbers, strict=True)
         ]
-        bounds = best.bounds.tolist()
+        bounds = np.searchsorted(document_of(pool.offsets, top), np.arange(len(pool.offsets)))
         columns = zip(*(documents[name].to_pylist() for name in ("title", "abstract", "lang")), strict=True)
         lists = [
             keyphrases(candidates[bounds[d] : bounds[d + 1]], title, abstract, lang, settings, references[d])
@@ -186,12 +206,10 @@ class Suggester:
             schema=KEYPHRASES_SCHEMA,
         ) if lists else KEYPHRASES_SCHEMA.empty_table()  # fmt: skip
 
-
-def _nearest(carriers: np.ndarray) -> list[list[int]]:
-    """Up to 5 neighbours that carry each candidate, from int64 [t, lists, e]: the lists by turns, best first."""
-    t, lists, e = carriers.shape
-    by_turns = carriers.transpose(0, 2, 1).reshape(t, lists * e).tolist()
-    return [[number for number in dict.fromkeys(row) if number >= 0][:_NEIGHBOURS] for row in by_turns]
+    def _carriers(self, pool: Pool, row: int) -> list[int]:
+        """Up to 5 neighbours that carry the candidate: the lists by turns, best first."""
+        by_turns = pool.carriers[row].T.ravel().tolist()
+        return [number for number in dict.fromkeys(by_turns) if number >= 0][:_NEIGHBOURS]
 
 
 def _row(found: Keyphrase) -> dict[str, object]:

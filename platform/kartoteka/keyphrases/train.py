@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 import pyarrow as pa
 
-from kartoteka.keyphrases.candidates import Best
 from kartoteka.keyphrases.cut import fit_size
 from kartoteka.keyphrases.hashing import within
 from kartoteka.keyphrases.ranker import Ranker, fit_ranker
@@ -50,26 +48,26 @@ def train(
     own: np.ndarray,
     trained: Trained | None = None,
     threads: int = 1,
-    lists: Callable[[pa.Table, Best], pa.Table] | None = None,
 ) -> Training:
     """Fit on `documents` (id, title, abstract, lang) with numbers `own` int64 [n] in the archive, none of them -1.
 
-    `vectors` and `trained`: see `Suggester.candidates`; the encoder of the latter must not have seen the documents. So
-    many `threads` fit trees; `lists` does what `Suggester.lists` does, perhaps elsewhere; None: here.
+    `vectors` and `trained`: see `Suggester.candidates`; the encoder of the latter must not have seen the documents.
     """
-    own, settings = np.asarray(own, np.int64), suggester.settings
-    lists = lists or suggester.lists
+    own = np.asarray(own, np.int64)
     found = suggester.candidates(documents, vectors, own, find_twins(suggester.archive, own), trained)
-    pool, shares = found.pool, votes_rule(found.pool)
-    votes = lists(documents, Best.of(found, shares, shares, settings))
-    if settings.method == "votes":
+    shares = votes_rule(found.pool)
+    votes = suggester.table(documents, found, shares, shares)
+    if suggester.settings.method == "votes":
         return Training("votes", None, votes, votes)
-    formula = prior_rule(pool)
-    fitted = fit_ranker(found.rows, pool.own, pool.offsets, found.names, settings, found.named, formula, threads)
+    formula = prior_rule(found.pool)
+    pool = found.pool
+    fitted = fit_ranker(
+        found.rows, pool.own, pool.offsets, found.names, suggester.settings, found.named, formula, threads
+    )
     if fitted is None:
-        return Training("prior", None, lists(documents, Best.of(found, formula, formula, settings)), votes)
+        return Training("prior", None, suggester.table(documents, found, formula, formula), votes)
     order, score = fitted.ranker.rank(found.rows, pool.offsets, formula, found.named, fitted.held_out)
     references = np.diff(suggester.archive.arrays.doc_offsets)[own]
-    size = fit_size(order, score, pool.offsets, settings.limit, references)
-    held_out = lists(documents, Best.of(found, order, score, settings, size))
-    return Training("ranker", replace(fitted.ranker, size=size), held_out, votes)
+    size = fit_size(order, score, pool.offsets, suggester.settings.limit, references)
+    ranker = replace(fitted.ranker, size=size)
+    return Training("ranker", ranker, suggester.table(documents, found, order, score, size), votes)

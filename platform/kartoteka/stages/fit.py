@@ -26,7 +26,6 @@ from kartoteka.storage import Storage
 
 if TYPE_CHECKING:
     from kartoteka.evaluation.significance import Interval
-    from kartoteka.keyphrases.candidates import Best
     from kartoteka.keyphrases.suggest import Suggester
     from kartoteka.keyphrases.train import Training
     from kartoteka.ranking.directory import RankerFiles
@@ -40,8 +39,7 @@ RESAMPLES = 2000
 class FitRanker:
     """Fit on a sample of the annotated documents, each as if it were new. `first` numbers those of each part.
 
-    `trained`: the trained ranker whose vectors are among the features. `threads` of this task fit trees, and so
-    many workers beside it make lists.
+    `trained`: the trained ranker whose vectors are among the features. `threads` of this task fit trees.
     """
 
     sources: Sources
@@ -66,8 +64,7 @@ class FitRanker:
                 return _take_over(storage, suggester, rows.slice(0, 1), self.trained.fusion)
             rows = unseen
         vectors, own = matrix_of(rows["vector"]), rows["own"].to_numpy()
-        lists = _Lists(self.sources, self.threads) if self.threads > 1 else None
-        trained = train(suggester, rows, vectors, own, trained_of(rows), self.threads, lists)
+        trained = train(suggester, rows, vectors, own, trained_of(rows), self.threads)
         files = {RANKER: storage.put(RANKER, trained.ranker.to_bytes())} if trained.ranker else {}
         storage.put_json(QUALITY, measure(rows, trained))
         return Completion("", rows.num_rows, rows.num_rows, files=files_of(files))
@@ -83,25 +80,6 @@ class FitRanker:
                 rows.filter(pa.array(is_training(rows["id"].to_pylist(), self.annotated, self.sources.keyphrases)))
             )
         return pa.concat_tables(chosen)
-
-
-@dataclass(frozen=True)
-class _Lists:
-    """`Suggester.lists` in so many `lots` side by side, each by a suggester of its own worker."""
-
-    sources: Sources
-    lots: int
-
-    def __call__(self, documents: pa.Table, best: Best) -> pa.Table:
-        from kartoteka.flow.execute import spread
-
-        rows, size = documents.select(["id", "title", "abstract", "lang"]), -(-documents.num_rows // self.lots)
-        lots = [(rows.slice(a, size), best.slice(a, a + size)) for a in range(0, documents.num_rows, size)]
-        return pa.concat_tables(spread(_lists, [(self.sources, *lot) for lot in lots]))
-
-
-def _lists(sources: Sources, documents: pa.Table, best: Best) -> pa.Table:
-    return sources.open(ranker=False).lists(documents, best)
 
 
 def _take_over(storage: Storage, suggester: Suggester, example: pa.Table, fusion: Path | None) -> Completion:
