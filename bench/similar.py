@@ -99,7 +99,7 @@ def main() -> None:
                     good = done["ok"]
                     failed = sum(count for code, count in done["status"].items() if code != "200")
                     cells = [f"{good['rate']:.1f}", f"{good['p50']:.0f} / {good['p99']:.0f}", str(failed)]
-                    rows.append([f"{100 * share:.2g} %", mode, name, f"{found:.4f}" if mode == "dense" else "", *cells])
+                    rows.append([f"{100 * share:.3g} %", mode, name, f"{found:.4f}" if mode == "dense" else "", *cells])
                     print(*rows[-1], flush=True)
     outcome = Outcome("similar", f"/v1/similar over {len(ids):,} documents, {options.clients} clients")
     header = ["kept", "mode", "asked", "recall@10", "requests/s", "p50 / p99 ms", "not 200"]
