@@ -183,10 +183,10 @@ def open_ranker(path: str) -> RankerFiles:
 
 def _base(about: dict[str, Any]) -> dict[str, str] | None:
     """The model at the beginning of it all, by what the training wrote of its data (`ranking.data`)."""
-    began = about.get("data", {}).get("plan", {}).get("encoder")
-    if began is None or "spans" in began:  # as a ranker, which may not say what it began from
-        return began and began.get("base")
-    return began
+    began = about.get("data", {}).get("plan", {}).get("encoder", {})
+    if "spans" in began:  # a ranker, which may not say what it began from itself
+        return began.get("base")
+    return began or None
 
 
 def _describe(folder: Path, values: dict[str, Any]) -> None:
